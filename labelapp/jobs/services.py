@@ -1,0 +1,219 @@
+"""Writes on jobs. Every change of state is one conditional UPDATE: whoever changes the row has won."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.models import AbstractBaseUser
+from django.db import IntegrityError, transaction
+from django.db.models import F
+from django.utils import timezone
+from kombu.exceptions import OperationalError
+
+from labelapp.jobs.models import ACTIVE, Job, State, WorkerBeat
+from workers.celery import app, queue_of
+
+logger = logging.getLogger(__name__)
+
+RESEND_CEILING = timedelta(minutes=10)
+
+
+class JobError(Exception):
+    """A failure that the user can understand and mend; its text is shown as it stands, the job is not tried again."""
+
+
+class LeaseLostError(Exception):
+    """The job was given to another worker (or cancelled) while this one still worked on it."""
+
+
+def job_create(
+    *,
+    title: str,
+    task: str = "",
+    params: Mapping[str, Any] | None = None,
+    parent: Job | None = None,
+    dedupe_key: str = "",
+    total: int = 0,
+    created_by: AbstractBaseUser | None = None,
+) -> Job:
+    """Store a job and send its message once the transaction is committed.
+
+    Where a job with the same `dedupe_key` is queued or running, that one is returned.
+    """
+    job = Job(
+        title=title[:200],
+        task=task,
+        params=dict(params or {}),
+        parent=parent,
+        dedupe_key=dedupe_key,
+        total=total,
+        created_by_id=created_by.pk if created_by else (parent.created_by_id if parent else None),
+        send_at=timezone.now() if task else None,
+    )
+    try:
+        with transaction.atomic():
+            job.save(force_insert=True)
+    except IntegrityError:
+        active = Job.objects.filter(dedupe_key=dedupe_key, state__in=ACTIVE).first() if dedupe_key else None
+        if active is None:
+            raise
+        return active
+    if task:
+        transaction.on_commit(lambda: job_send(job))
+    return job
+
+
+def job_send(job: Job) -> None:
+    """Send the message for a queued job; a broker that is away costs nothing, the reaper sends it later."""
+    delay = min(timedelta(seconds=settings.JOB_RESEND_SECONDS * 2 ** min(job.sends, 10)), RESEND_CEILING)
+    claimed = Job.objects.filter(pk=job.pk, state=State.QUEUED, sends=job.sends).update(
+        sends=F("sends") + 1, send_at=timezone.now() + delay
+    )
+    if not claimed:
+        return
+    try:
+        app.send_task(job.task, args=[job.pk], queue=queue_of(job.task), retry=False)
+    except OperationalError as error:
+        logger.warning(
+            "The broker did not take the message for job %s (%s); it is sent again.", job.pk, error
+        )
+
+
+def job_claim(job_id: int) -> Job | None:
+    """Take a queued job for this process; None where another worker was first or nothing is left to do."""
+    token = secrets.token_hex(16)
+    now = timezone.now()
+    claimed = Job.objects.filter(pk=job_id, state=State.QUEUED).update(
+        state=State.RUNNING,
+        lease_token=token,
+        lease_expires_at=_lease_end(now),
+        attempts=F("attempts") + 1,
+        started_at=now,
+        error="",
+    )
+    if not claimed:
+        return None
+    job = Job.objects.get(pk=job_id)
+    if job.parent_id:
+        Job.objects.filter(pk=job.parent_id, state=State.QUEUED).update(state=State.RUNNING, started_at=now)
+    return job
+
+
+def job_heartbeat(job: Job) -> None:
+    """Prolong the lease. Raises LeaseLostError where the job is no longer this process's."""
+    _update_held(job, lease_expires_at=_lease_end(timezone.now()))
+
+
+def job_progress_set(job: Job, *, done: int, total: int | None = None, message: str = "") -> None:
+    """State how far the job is. Raises LeaseLostError where the job is no longer this process's."""
+    changes: dict[str, Any] = {"done": done, "message": message[:300]}
+    if total is not None:
+        changes["total"] = total
+    _update_held(job, **changes)
+
+
+@contextmanager
+def job_completion(job: Job, result: Mapping[str, Any] | None = None) -> Iterator[None]:
+    """Write a job's result and its end in one transaction: both stand, or neither.
+
+    Raises LeaseLostError, and rolls the block back, where another worker has the job by now.
+    """
+    with transaction.atomic():
+        _update_held(
+            job,
+            state=State.DONE,
+            finished_at=timezone.now(),
+            lease_token="",
+            lease_expires_at=None,
+            message="",
+            result=dict(result or {}),
+            done=F("total"),
+        )
+        yield
+        if job.parent_id:
+            parent_settle(job.parent_id)
+
+
+def job_fail(job: Job, error: str) -> None:
+    """End a job with the sentence that its users will read; a lost lease is left to its new owner."""
+    try:
+        with transaction.atomic():
+            _update_held(
+                job,
+                state=State.FAILED,
+                finished_at=timezone.now(),
+                lease_token="",
+                lease_expires_at=None,
+                error=error,
+            )
+            if job.parent_id:
+                parent_settle(job.parent_id)
+    except LeaseLostError:
+        logger.warning("Job %s failed here after its lease had ended: %s", job.pk, error)
+
+
+def job_release(job: Job, reason: str) -> None:
+    """Give a held job back to the queue (an unexpected error, a worker that shuts down), or fail it for good."""
+    if job.attempts >= job.max_attempts:
+        job_fail(job, reason)
+        return
+    delay = timedelta(seconds=2**job.attempts)
+    try:
+        _update_held(
+            job,
+            state=State.QUEUED,
+            lease_token="",
+            lease_expires_at=None,
+            error=reason,
+            sends=0,
+            send_at=timezone.now() + delay,
+        )
+    except LeaseLostError:
+        logger.warning("Job %s was already taken by another worker: %s", job.pk, reason)
+
+
+def parent_settle(parent_id: int) -> None:
+    """Set a parent's state from its children's, inside the transaction that ended one of them.
+
+    The parent's row is locked first: of two children that end at the same moment the second sees the first.
+    """
+    parent = Job.objects.select_for_update().get(pk=parent_id)
+    children = Job.objects.filter(parent_id=parent_id)
+    if not parent.is_active or children.filter(state__in=ACTIVE).exists():
+        return
+    failed = children.filter(state=State.FAILED).order_by("pk").first()
+    Job.objects.filter(pk=parent_id, state__in=ACTIVE).update(
+        state=State.FAILED if failed else State.DONE,
+        error=failed.error if failed else "",
+        finished_at=timezone.now(),
+    )
+    if parent.parent_id:
+        parent_settle(parent.parent_id)
+
+
+def worker_beat(name: str, queues: list[str]) -> None:
+    """Note that a worker is alive and which queues it serves."""
+    WorkerBeat.objects.update_or_create(
+        name=name, defaults={"queues": ",".join(sorted(queues)), "seen_at": timezone.now()}
+    )
+
+
+def worker_gone(name: str) -> None:
+    """Note that a worker has stopped in an orderly way."""
+    WorkerBeat.objects.filter(name=name).delete()
+
+
+def _update_held(job: Job, **changes: Any) -> None:
+    held = Job.objects.filter(pk=job.pk, state=State.RUNNING, lease_token=job.lease_token).update(**changes)
+    if not held:
+        raise LeaseLostError(f"Job {job.pk} is no longer held by this worker.")
+
+
+def _lease_end(now: datetime) -> datetime:
+    return now + timedelta(seconds=settings.JOB_LEASE_SECONDS)
