@@ -1,0 +1,103 @@
+"""A model at a glance: layers down, circuits and heads across, one cell a matrix."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from django.http import HttpRequest
+
+from labelapp.atlas.keys import CIRCUITS_WITH_HEADS, MatrixKey
+from labelapp.atlas.models import Model
+from labelapp.atlas.panels import CellValue, OverviewColour, overview_colours
+from labelapp.atlas.presentation import CIRCUIT_NAMES, HEAT_STEPS, matrix_title
+from labelapp.atlas.selectors import matrices_raw
+
+
+@dataclass(frozen=True)
+class Cell:
+    key: MatrixKey
+    title: str
+    is_stored: bool
+    shown: str
+    heat: int
+
+
+@dataclass(frozen=True)
+class Group:
+    """The columns of one circuit."""
+
+    name: str
+    heads: Sequence[int | None]
+
+
+@dataclass(frozen=True)
+class Grid:
+    groups: Sequence[Group]
+    rows: Sequence[tuple[int, Sequence[Cell]]]
+    n_stored: int
+
+
+def colours_of(request: HttpRequest, model: Model) -> list[OverviewColour]:
+    """By what the overview can be coloured: first what needs no judge, then what other rooms offer."""
+    return [TOP_SINGULAR_VALUE, *overview_colours(request, model)]
+
+
+def overview_grid(model: Model, colour: OverviewColour) -> Grid:
+    """Two queries and those of the colour, however many matrices there are."""
+    stored = dict(matrices_raw(model).values_list("address", "pk"))
+    values = colour.values(model)
+    groups = [Group(CIRCUIT_NAMES[name], _heads(model, name)) for name in model.circuits]
+    places = [(name, head) for name in model.circuits for head in _heads(model, name)]
+    rows = [
+        (layer, [_cell(_key(model, name, layer, head), stored, values) for name, head in places])
+        for layer in range(model.n_layers)
+    ]
+    return Grid(groups, rows, len(stored))
+
+
+def _top_singular_values(model: Model) -> dict[int, CellValue]:
+    """The depth is relative to the circuit's largest: an MLP's singular values are of another size than a head's."""
+    rows: dict[int, tuple[str, float]] = {}
+    for pk, circuit, values in matrices_raw(model).values_list("pk", "circuit", "singular_values"):
+        rows[pk] = (circuit, values[0] if values else 0.0)
+    largest: dict[str, float] = {}
+    for circuit, value in rows.values():
+        largest[circuit] = max(value, largest.get(circuit, 0.0))
+    return {
+        pk: CellValue(value / (largest[circuit] or 1.0), number(value), f"largest singular value {value:.4g}")
+        for pk, (circuit, value) in rows.items()
+    }
+
+
+TOP_SINGULAR_VALUE = OverviewColour(
+    slug="sigma",
+    name="Largest singular value",
+    explanation="Each cell shows its matrix's largest singular value; the colour is relative to the circuit's largest.",
+    values=_top_singular_values,
+)
+
+
+def number(value: float) -> str:
+    """Three figures at most, for a small cell."""
+    return f"{value:.0f}" if value >= 99.5 else f"{value:.1f}" if value >= 9.95 else f"{value:.2f}"
+
+
+def _heads(model: Model, circuit: str) -> Sequence[int | None]:
+    return range(model.n_heads) if circuit in CIRCUITS_WITH_HEADS else [None]
+
+
+def _key(model: Model, circuit: str, layer: int, head: int | None) -> MatrixKey:
+    return MatrixKey(model.name, circuit, layer, head, "" if model.is_default else model.revision)
+
+
+def _cell(key: MatrixKey, stored: Mapping[str, int], values: Mapping[int, CellValue]) -> Cell:
+    pk = stored.get(key.address)
+    title = matrix_title(key)
+    if pk is None:
+        return Cell(key, f"{title}: not computed yet, opening it does it", False, "", 0)
+    value = values.get(pk)
+    if value is None:
+        return Cell(key, f"{title}: nothing known", True, "–", 0)
+    depth = max(0, min(HEAT_STEPS, round(value.depth * HEAT_STEPS)))
+    return Cell(key, f"{title}: {value.title}", True, value.shown, depth)

@@ -1,0 +1,13 @@
+from django.urls import path
+
+from labelapp.atlas import views
+
+app_name = "atlas"
+# A key holds slashes, so what is addressed by one stands behind a word; a model's slug holds none.
+urlpatterns = [
+    path("", views.models, name="models"),
+    path("<str:slug>/", views.model, name="model"),
+    path("matrix/<path:key>", views.matrix, name="matrix"),
+    path("direction/<path:key>", views.direction, name="direction"),
+    path("compute/<path:key>", views.matrix_compute, name="matrix_compute"),
+]
