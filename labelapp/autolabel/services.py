@@ -1,0 +1,74 @@
+"""Writes on runs."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+from django.db import transaction
+
+from labelapp.accounts.models import User
+from labelapp.atlas.models import Direction, Matrix, Model
+from labelapp.autolabel.models import Run
+from labelapp.autolabel.selectors import layers_to_judge
+from labelapp.jobs.services import JobError, job_create
+from labelapp.judgements.models import Judge
+from labelapp.judgements.services import judge_ensure
+from workers.weights.baseline_settings import BaselineSettings
+
+BASELINE_TASK = "workers.tasks.weights.baseline_layer"
+# The judge is named as what it is, wherever it is named.
+BASELINE_NAME = "offline baseline (no language model)"
+
+
+def baseline_judge(settings: BaselineSettings) -> Judge:
+    """The offline baseline with these settings; other settings make another judge."""
+    return judge_ensure(type=Judge.Type.BASELINE, name=BASELINE_NAME, parameters=settings.parameters())
+
+
+def baseline_run_start(
+    *,
+    model: Model,
+    circuits: Sequence[str] = (),
+    layers: Sequence[int] = (),
+    settings: BaselineSettings | None = None,
+    created_by: User | None = None,
+) -> Run:
+    """Enqueue the offline baseline over a model's stored directions that it has not judged; empty means all.
+
+    Raises JobError where there are none.
+    """
+    settings = settings or BaselineSettings()
+    judge = baseline_judge(settings)
+    selection = {"circuits": list(circuits), "layers": list(layers)}
+    to_judge = layers_to_judge(model, judge, selection)
+    if not to_judge:
+        stored = Matrix.objects.filter(model=model).exists()
+        raise JobError(
+            f"The {BASELINE_NAME} has judged every stored direction of {model} already."
+            if stored
+            else f"{model} has no decomposed matrices yet; decompose it first."
+        )
+    with transaction.atomic():
+        parent = job_create(title=f"Offline baseline on {model}", created_by=created_by)
+        run = Run.objects.create(
+            judge=judge, model=model, selection=selection, job=parent, created_by=created_by
+        )
+        for layer, n_directions in to_judge.items():
+            job_create(
+                title=f"{model.slug} layer {layer}",
+                task=BASELINE_TASK,
+                params={"run": run.pk, "layer": layer, "settings": settings.arguments()},
+                parent=parent,
+                total=n_directions,
+            )
+    return run
+
+
+def direction_seed(direction: Direction) -> int:
+    """The seed of a direction's vector, from its key alone: a verdict must not depend on its neighbours.
+
+    Both ends of a vector have the same one.
+    """
+    key = str(direction.key)[::-1].replace("-", "+", 1)[::-1] if direction.sign == "-" else str(direction.key)
+    return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big")

@@ -1,0 +1,70 @@
+"""Runs of machine judges."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.http import Http404, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_GET, require_POST
+
+from labelapp.accounts.typing import SignedInRequest
+from labelapp.atlas.models import Model
+from labelapp.autolabel.models import Run
+from labelapp.autolabel.pages import counts_by_circuit, runs_listed, selection_words
+from labelapp.autolabel.selectors import runs_recent
+from labelapp.autolabel.services import BASELINE_NAME, baseline_run_start
+from labelapp.jobs.pages import progress_response
+from labelapp.jobs.services import JobError
+from labelapp.judgements.rules import RULES
+
+RUNS_SHOWN = 50
+
+
+@require_GET
+def runs(request: SignedInRequest) -> HttpResponse:
+    context = {
+        "runs": runs_listed(runs_recent()[:RUNS_SHOWN]),
+        "models": Model.objects.order_by("name", "pk"),
+        "baseline": BASELINE_NAME,
+    }
+    return render(request, "autolabel/runs.html", context)
+
+
+@require_GET
+def run(request: SignedInRequest, run_id: int) -> HttpResponse:
+    found = _run_get(run_id)
+    context = {
+        "run": found,
+        "selection": selection_words(found.selection),
+        "counts": [(RULES[rule], *rest) for rule, *rest in counts_by_circuit(found)],
+        "poll": reverse("autolabel:progress", args=[found.pk]),
+        "baseline": BASELINE_NAME,
+    }
+    return render(request, "autolabel/run.html", context)
+
+
+@require_GET
+def progress(request: SignedInRequest, run_id: int) -> HttpResponse:
+    """Everybody may watch a run: its judgements are everybody's."""
+    found = _run_get(run_id)
+    return progress_response(request, found.job, reverse("autolabel:progress", args=[found.pk]))
+
+
+@require_POST
+def start(request: SignedInRequest) -> HttpResponse:
+    """Start the offline baseline on a model."""
+    model_id = request.POST.get("model", "")
+    if not (model_id.isascii() and model_id.isdigit()):
+        raise Http404("There is no such model.")
+    model = get_object_or_404(Model, pk=int(model_id))
+    try:
+        started = baseline_run_start(model=model, created_by=request.user)
+    except JobError as error:
+        messages.warning(request, str(error))
+        return redirect("autolabel:runs")
+    return redirect("autolabel:run", started.pk)
+
+
+def _run_get(run_id: int) -> Run:
+    return get_object_or_404(Run.objects.select_related("judge", "model", "job", "created_by"), pk=run_id)

@@ -1,0 +1,41 @@
+"""What can be exported. The rooms above register theirs, so that this one need not know them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import QuerySet
+
+from labelapp.accounts.models import User
+from labelapp.atlas.models import Direction
+
+
+class ExportError(ValueError):
+    """Something that cannot be exported; the message says why in one sentence."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A selection of directions, and what an export says of it besides their readouts and judgements."""
+
+    title: str
+    directions: QuerySet[Direction]
+    # Whose judgements belong to it: these sources, and every machine's.
+    sources: tuple[str, ...]
+    # For some directions by id what else their rows hold: the inclusion probability, say.
+    extras: Callable[[Iterable[int]], dict[int, dict[str, Any]]]
+
+
+# By kind; each takes the name behind the colon and the person who asks (None on the command line), and
+# raises ExportError where there is no such subject or the person may not have it.
+SUBJECTS: dict[str, Callable[[str, User | None], Subject]] = {}
+
+
+def subject_get(address: str, user: User | None) -> Subject:
+    """The subject of an address such as `project:demo`. Raises ExportError."""
+    kind, _, name = address.partition(":")
+    if kind not in SUBJECTS:
+        raise ExportError(f"{address!r} cannot be exported; what can is {', '.join(sorted(SUBJECTS))}.")
+    return SUBJECTS[kind](name, user)

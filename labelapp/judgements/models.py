@@ -1,0 +1,158 @@
+"""Judges and their judgements: the one table through which people and machines both write.
+
+Rows are append-only. What stands of a judge on a direction is marked `current`; a later judgement takes
+the mark by a conditional update, and a withdrawal gives it back.
+"""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+
+from labelapp.atlas.models import Direction, Matrix
+
+LABEL_LENGTH = 200
+
+
+class Verdict(models.TextChoices):
+    INTERPRETABLE = "interpretable", "interpretable"
+    NOT_INTERPRETABLE = "not_interpretable", "not interpretable"
+    UNSURE = "unsure", "unsure"
+    # A machine's answer may also be one of these, which are never counted as verdicts.
+    UNPARSED = "unparsed", "unparsed"
+    FAILED = "failed", "failed"
+
+
+HUMAN_VERDICTS = (Verdict.INTERPRETABLE, Verdict.NOT_INTERPRETABLE, Verdict.UNSURE)
+TWO_VALUED = (Verdict.INTERPRETABLE, Verdict.NOT_INTERPRETABLE)
+
+
+class Kind(models.TextChoices):
+    """What sort of yes."""
+
+    TOPIC = "topic"
+    WORD_CLASS = "word_class", "word class"
+    FRAGMENT = "fragment"
+    NUMBER_OR_PUNCTUATION = "number_or_punctuation", "number or punctuation"
+    NAME = "name"
+    FREQUENCY = "frequency"
+
+
+class Judge(models.Model):
+    """A person, or one prompt version run on one language model with fixed parameters, or a statistical baseline."""
+
+    class Type(models.TextChoices):
+        PERSON = "person"
+        PROMPT = "prompt"
+        BASELINE = "baseline"
+
+    type = models.CharField(max_length=10, choices=Type.choices)
+    name = models.CharField(max_length=200)
+    user = models.OneToOneField(settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True)
+    # All that fixes a machine's answers; its digest makes it the same judge again.
+    parameters = models.JSONField(default=dict, blank=True)
+    digest = models.CharField(max_length=64, unique=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def is_person(self) -> bool:
+        return self.type == self.Type.PERSON
+
+
+class Judgement(models.Model):
+    """One verdict on one direction by one judge at one time, or (with `withdraws`) the withdrawal of one."""
+
+    direction = models.ForeignKey(Direction, models.PROTECT, related_name="judgements")
+    judge = models.ForeignKey(Judge, models.PROTECT, related_name="judgements")
+    # Where it was made: "project:7", "run:12". A judge may judge a direction anew in another project.
+    source = models.CharField(max_length=40)
+    current = models.BooleanField(default=True)
+    withdraws = models.ForeignKey("self", models.PROTECT, null=True, blank=True, related_name="withdrawals")
+    supersedes = models.ForeignKey(
+        "self", models.PROTECT, null=True, blank=True, related_name="superseded_by"
+    )
+
+    verdict = models.CharField(max_length=20, choices=Verdict.choices, blank=True)
+    label = models.CharField(max_length=LABEL_LENGTH, blank=True)
+    kind = models.CharField(max_length=24, choices=Kind.choices, blank=True)
+    misfits = models.JSONField(default=list, blank=True)  # places in the readout, from 0
+    tokens_shown = models.PositiveSmallIntegerField(null=True)
+    guidelines_version = models.PositiveIntegerField(null=True)
+    seconds = models.FloatField(null=True)  # that a person took
+    evidence = models.JSONField(default=dict, blank=True)  # what a machine based it on: statistic, p-value, …
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            # Serves "what stands on this direction" as well.
+            models.UniqueConstraint(
+                fields=["direction", "judge", "source"],
+                condition=models.Q(current=True),
+                name="one_current_judgement",
+            ),
+            # An answer that came twice (a double click, a repeated request) is withdrawn once.
+            models.UniqueConstraint(
+                fields=["withdraws"], condition=models.Q(withdraws__isnull=False), name="withdrawn_once"
+            ),
+        ]
+        indexes = [
+            # A project's or run's judgements, newest first: progress, undo, comparison, export.
+            models.Index(fields=["source", "judge", "-id"], name="judgements_of_a_source"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.judge_id} on {self.direction_id}: {self.verdict or 'withdrawn'}"
+
+    @property
+    def is_withdrawal(self) -> bool:
+        return self.withdraws_id is not None
+
+
+class Verification(models.Model):
+    """A verifier's answer to "does this label fit this readout?"."""
+
+    class Answer(models.TextChoices):
+        YES = "yes"
+        NO = "no"
+        UNPARSED = "unparsed"
+
+    judgement = models.ForeignKey(Judgement, models.PROTECT, related_name="verifications")
+    judge = models.ForeignKey(Judge, models.PROTECT, related_name="verifications")
+    answer = models.CharField(max_length=10, choices=Answer.choices)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["judgement", "judge"], name="one_verification_by_a_verifier"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.judgement_id}: {self.answer}"
+
+
+class Summary(models.Model):
+    """How many current judgements of each verdict a judge has on a matrix under a rule, for pages.
+
+    Kept in the transaction that writes the judgement; `manage.py verify` recomputes it.
+    """
+
+    matrix = models.ForeignKey(Matrix, models.CASCADE, related_name="summaries")
+    judge = models.ForeignKey(Judge, models.CASCADE)
+    rule = models.CharField(max_length=30)
+    interpretable = models.IntegerField(default=0)
+    not_interpretable = models.IntegerField(default=0)
+    unsure = models.IntegerField(default=0)
+    unparsed = models.IntegerField(default=0)
+    failed = models.IntegerField(default=0)
+
+    class Meta:
+        verbose_name_plural = "summaries"
+        constraints = [
+            models.UniqueConstraint(fields=["matrix", "judge", "rule"], name="one_summary"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.matrix_id} {self.judge_id} {self.rule}"

@@ -1,0 +1,112 @@
+"""What the atlas's pages show of judgements. Verdicts stay hidden from whoever still has to judge blind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import Sum
+from django.http import HttpRequest
+
+from labelapp.atlas import panels
+from labelapp.atlas.models import Direction, Matrix, Model
+from labelapp.judgements.models import TWO_VALUED, Judge, Judgement, Summary, Verdict
+from labelapp.judgements.rules import Rule, rule_for
+from labelapp.judgements.selectors import judgements_standing
+from labelapp.judgements.services import verdicts_by_rule
+
+SIGNS = {Verdict.INTERPRETABLE: "✓", Verdict.NOT_INTERPRETABLE: "–"}
+
+
+@dataclass(frozen=True)
+class Line:
+    """One standing judgement under the rule that its judge is scored by."""
+
+    judgement: Judgement
+    rule: Rule
+    verdict: Verdict
+
+    @property
+    def p_value(self) -> float | None:
+        value = self.judgement.evidence.get("p_value")
+        return float(value) if isinstance(value, int | float) else None
+
+
+def register() -> None:
+    panels.register_direction_panel(
+        panels.DirectionPanel(order=10, template="judgements/direction_panel.html", context=direction_panel)
+    )
+    panels.register_matrix_notes(matrix_notes)
+    panels.register_overview_colours(overview_colours)
+
+
+def direction_panel(request: HttpRequest, direction: Direction) -> Mapping[str, Any]:
+    hidden = panels.hidden_from(request.user, [direction.pk])  # type: ignore[arg-type]
+    if direction.pk in hidden:
+        return {"hidden_in": hidden[direction.pk], "lines": []}
+    standing = judgements_standing([direction.pk]).get(direction.pk, [])
+    return {"hidden_in": "", "lines": [_line(judgement) for judgement in standing]}
+
+
+def matrix_notes(
+    request: HttpRequest, matrix: Matrix, columns: Sequence[Direction]
+) -> Mapping[int, Sequence[panels.ColumnNote]]:
+    ids = [direction.pk for direction in columns]
+    hidden = panels.hidden_from(request.user, ids)  # type: ignore[arg-type]
+    notes = {pk: [panels.ColumnNote("· hidden", f"Hidden until you have judged it in {project}.")]
+             for pk, project in hidden.items()}  # fmt: skip
+    for pk, judgements in judgements_standing(set(ids) - set(hidden)).items():
+        notes[pk] = [_note([_line(judgement) for judgement in judgements])]
+    return notes
+
+
+def overview_colours(request: HttpRequest, model: Model) -> list[panels.OverviewColour]:
+    """One for each machine and rule that has judged something of the model; people judge samples, not matrices."""
+    rows = Summary.objects.filter(matrix__model=model).exclude(judge__type=Judge.Type.PERSON)
+    found = list(rows.values_list("judge_id", "rule").distinct().order_by("judge_id", "rule"))
+    judges = Judge.objects.in_bulk({judge_id for judge_id, _ in found})
+    return [_colour(judges[judge_id], rule) for judge_id, rule in found]
+
+
+def short_name(judge: Judge) -> str:
+    """As it fits under a column."""
+    return "baseline" if judge.type == Judge.Type.BASELINE else judge.name
+
+
+def _line(judgement: Judgement) -> Line:
+    rule = rule_for(has_verifier=bool(judgement.verifications.all()))
+    return Line(judgement, rule, verdicts_by_rule(judgement)[rule.name])
+
+
+def _note(lines: Sequence[Line]) -> panels.ColumnNote:
+    title = "; ".join(f"{line.judgement.judge}: {line.verdict.label}" for line in lines)
+    if len(lines) == 1:
+        verdict = lines[0].verdict
+        return panels.ColumnNote(f"{SIGNS.get(verdict, '?')} {short_name(lines[0].judgement.judge)}", title, verdict)
+    counted = [line.verdict for line in lines if line.verdict in TWO_VALUED]
+    yes = counted.count(Verdict.INTERPRETABLE)
+    verdict = Verdict.UNSURE if 0 < yes < len(counted) or not counted else counted[0]
+    sign = SIGNS.get(verdict, "±" if counted else "?")
+    return panels.ColumnNote(f"{sign} {yes} of {len(counted)}", title, verdict)
+
+
+def _colour(judge: Judge, rule: str) -> panels.OverviewColour:
+    return panels.OverviewColour(
+        slug=f"{judge.pk}-{rule}",
+        name=f"Interpretable: {short_name(judge)}, {rule}",
+        explanation=f"Each cell shows the share of its ends that the {judge} calls interpretable, rule {rule}.",
+        values=lambda model: _fractions(model, judge.pk, rule),
+    )
+
+
+def _fractions(model: Model, judge_id: int, rule: str) -> dict[int, panels.CellValue]:
+    rows = Summary.objects.filter(matrix__model=model, judge_id=judge_id, rule=rule)
+    sums = rows.values_list("matrix_id").annotate(yes=Sum("interpretable"), no=Sum("not_interpretable"))
+    return {
+        matrix_id: panels.CellValue(
+            yes / (yes + no), f"{100 * yes / (yes + no):.0f} %", f"{yes} of {yes + no} ends interpretable"
+        )
+        for matrix_id, yes, no in sums
+        if yes + no
+    }

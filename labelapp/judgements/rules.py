@@ -1,0 +1,68 @@
+"""Verdict rules: named, versioned functions from what a machine said to one automated verdict.
+
+Labeler × verifier gives four cells; which of them count as interpretable is the rule, and conclusions hang on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from labelapp.judgements.models import Verdict, Verification
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What one judge said on one direction; `verification` is None where it has no verifier."""
+
+    verdict: str
+    label: str = ""
+    verification: str | None = None
+
+
+@dataclass(frozen=True)
+class Rule:
+    name: str
+    version: int
+    says: str  # when it says interpretable, for pages and exports
+    function: Callable[[Answers], Verdict]
+    needs_verifier: bool = False
+
+    @property
+    def identifier(self) -> str:
+        """As it stands in exports: `both@1`."""
+        return f"{self.name}@{self.version}"
+
+    def verdict(self, answers: Answers) -> Verdict:
+        return self.function(answers)
+
+
+def _labeler(answers: Answers) -> Verdict:
+    return Verdict(answers.verdict)
+
+
+def _both(answers: Answers) -> Verdict:
+    """Two nos make a no, and one suffices; an answer that could not be read leaves the verdict open."""
+    labeler = Verdict(answers.verdict)
+    if labeler != Verdict.INTERPRETABLE:
+        return labeler
+    if answers.verification == Verification.Answer.YES:
+        return Verdict.INTERPRETABLE
+    if answers.verification == Verification.Answer.NO:
+        return Verdict.NOT_INTERPRETABLE
+    return Verdict.UNPARSED
+
+
+RULES = {
+    rule.name: rule
+    for rule in (
+        Rule("labeler", 1, "the labeler names a meaning", _labeler),
+        Rule("both", 1, "the labeler names a meaning and the verifier says yes", _both, needs_verifier=True),
+    )
+}
+DEFAULT_RULE = "both"
+
+
+def rule_for(*, has_verifier: bool) -> Rule:
+    """The default rule; a judge without a verifier is scored by `labeler`."""
+    return RULES[DEFAULT_RULE] if has_verifier else RULES["labeler"]

@@ -1,0 +1,241 @@
+"""The one service through which judgements are written."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import transaction
+from django.db.models import F
+
+from labelapp.accounts.models import User
+from labelapp.atlas.models import Direction
+from labelapp.judgements.models import (
+    HUMAN_VERDICTS,
+    LABEL_LENGTH,
+    Judge,
+    Judgement,
+    Kind,
+    Summary,
+    Verdict,
+    Verification,
+)
+from labelapp.judgements.rules import RULES, Answers
+
+BATCH = 500
+
+
+class JudgementError(ValueError):
+    """A judgement that cannot be taken; the message says why in one sentence."""
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A judgement that is to be written."""
+
+    direction_id: int
+    verdict: str
+    label: str = ""
+    kind: str = ""
+    misfits: Sequence[int] = ()
+    tokens_shown: int | None = None
+    guidelines_version: int | None = None
+    seconds: float | None = None
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+
+
+def judge_of_user(user: User) -> Judge:
+    """The person as a judge."""
+    judge, _ = Judge.objects.get_or_create(
+        user=user,
+        defaults={"type": Judge.Type.PERSON, "name": user.username, "digest": _digest({"user": user.pk})},
+    )
+    return judge
+
+
+def judge_ensure(*, type: str, name: str, parameters: Mapping[str, Any]) -> Judge:
+    """The machine with these parameters; others make another judge."""
+    judge, _ = Judge.objects.get_or_create(
+        digest=_digest({"type": type, "parameters": parameters}),
+        defaults={"type": type, "name": name, "parameters": dict(parameters)},
+    )
+    return judge
+
+
+def judgement_record(*, judge: Judge, source: str, draft: Draft) -> Judgement:
+    """Write one judgement; one of the same judge and source on the direction is superseded, and kept.
+
+    Raises JudgementError where the verdict, label, kind or misfits are not what they may be.
+    """
+    _check(judge, draft)
+    with transaction.atomic():
+        # The direction's row is locked: of two tabs that answer at once, the second supersedes the first.
+        direction = Direction.objects.select_for_update().only("pk", "matrix_id").get(pk=draft.direction_id)
+        standing = Judgement.objects.filter(
+            direction=direction, judge=judge, source=source, current=True
+        ).first()
+        if standing is not None:
+            Judgement.objects.filter(pk=standing.pk, current=True).update(current=False)
+            _count(judge, direction.matrix_id, standing, -1)
+        judgement = _row(judge, source, draft)
+        judgement.supersedes = standing
+        judgement.save(force_insert=True)
+        _count(judge, direction.matrix_id, judgement, +1)
+    return judgement
+
+
+def judgements_record_new(*, judge: Judge, source: str, drafts: Sequence[Draft]) -> int:
+    """Write a machine's judgements in one transaction, without those on directions that it has judged there.
+
+    Returns how many were written.
+    """
+    for draft in drafts:
+        _check(judge, draft)
+    with transaction.atomic():
+        ids = [draft.direction_id for draft in drafts]
+        judged = set(
+            Judgement.objects.filter(
+                judge=judge, source=source, current=True, direction_id__in=ids
+            ).values_list("direction_id", flat=True)
+        )
+        rows = [_row(judge, source, draft) for draft in drafts if draft.direction_id not in judged]
+        Judgement.objects.bulk_create(rows, batch_size=BATCH)
+        matrices = dict(Direction.objects.filter(pk__in=ids).values_list("pk", "matrix_id"))
+        counts = Counter((matrices[row.direction_id], row.verdict) for row in rows)
+        for (matrix_id, verdict), n in sorted(counts.items()):
+            _summary_add(matrix_id, judge.pk, "labeler", verdict, n)
+    return len(rows)
+
+
+def judgement_withdraw(judgement: Judgement) -> Judgement | None:
+    """Add the row that withdraws a current judgement; the one that it had superseded stands again.
+
+    Returns the withdrawal, or None where the judgement no longer stands (withdrawn already, or superseded).
+    """
+    with transaction.atomic():
+        direction = (
+            Direction.objects.select_for_update().only("pk", "matrix_id").get(pk=judgement.direction_id)
+        )
+        if not Judgement.objects.filter(pk=judgement.pk, current=True).update(current=False):
+            return None
+        _count(judgement.judge, direction.matrix_id, judgement, -1)
+        withdrawal = Judgement.objects.create(
+            direction=direction,
+            judge=judgement.judge,
+            source=judgement.source,
+            withdraws=judgement,
+            current=False,
+        )
+        before = judgement.supersedes
+        if before is not None:
+            Judgement.objects.filter(pk=before.pk).update(current=True)
+            _count(judgement.judge, direction.matrix_id, before, +1)
+    return withdrawal
+
+
+def verification_record(*, judgement: Judgement, judge: Judge, answer: str) -> Verification:
+    """Write a verifier's answer to a judgement's label."""
+    with transaction.atomic():
+        direction = (
+            Direction.objects.select_for_update().only("pk", "matrix_id").get(pk=judgement.direction_id)
+        )
+        current = Judgement.objects.get(pk=judgement.pk).current
+        if current:
+            _count(judgement.judge, direction.matrix_id, judgement, -1)
+        verification = Verification.objects.create(judgement=judgement, judge=judge, answer=answer)
+        if current:
+            _count(judgement.judge, direction.matrix_id, judgement, +1)
+    return verification
+
+
+def verdicts_by_rule(judgement: Judgement) -> dict[str, Verdict]:
+    """The verdict under each rule that applies: those with a verifier only where there is a verification."""
+    verifications = sorted(judgement.verifications.all(), key=lambda row: row.pk)
+    answer = verifications[-1].answer if verifications else None
+    answers = Answers(judgement.verdict, judgement.label, answer)
+    return {
+        rule.name: rule.verdict(answers)
+        for rule in RULES.values()
+        if answer is not None or not rule.needs_verifier
+    }
+
+
+def summaries_verify(*, repair: bool = False) -> list[str]:
+    """Recompute every summary from the judgements; return a line for each that differs (and mend it if asked)."""
+    expected: Counter[tuple[int, int, str, str]] = Counter()
+    rows = (
+        Judgement.objects.filter(current=True).select_related("direction").prefetch_related("verifications")
+    )
+    for judgement in rows.iterator(chunk_size=2000):
+        for rule, verdict in verdicts_by_rule(judgement).items():
+            expected[judgement.direction.matrix_id, judgement.judge_id, rule, verdict] += 1
+    lines = []
+    with transaction.atomic():
+        stored = {
+            (row.matrix_id, row.judge_id, row.rule, verdict): getattr(row, verdict)
+            for row in Summary.objects.select_for_update()
+            for verdict in Verdict.values
+        }
+        for cell in sorted(stored.keys() | expected.keys()):
+            if (difference := expected[cell] - stored.get(cell, 0)) == 0:
+                continue
+            lines.append(
+                f"matrix {cell[0]}, judge {cell[1]}, rule {cell[2]}: {cell[3]} is {stored.get(cell, 0)}, "
+                f"should be {expected[cell]}"
+            )
+            if repair:
+                _summary_add(*cell, difference)
+    return lines
+
+
+def _check(judge: Judge, draft: Draft) -> None:
+    allowed = HUMAN_VERDICTS if judge.is_person else tuple(Verdict)
+    if draft.verdict not in {str(verdict) for verdict in allowed}:
+        raise JudgementError(
+            f"{draft.verdict!r} is not a verdict; it must be {', '.join(str(verdict) for verdict in allowed)}."
+        )
+    if len(draft.label) > LABEL_LENGTH:
+        raise JudgementError(f"A label may have {LABEL_LENGTH} characters; this one has {len(draft.label)}.")
+    if any(not character.isprintable() for character in draft.label):
+        raise JudgementError("A label may hold no control characters or line breaks; write it as one line.")
+    if draft.kind and draft.kind not in Kind.values:
+        raise JudgementError(f"{draft.kind!r} is not a kind; it must be {', '.join(Kind.values)}.")
+    shown = draft.tokens_shown or 0
+    if any(not 0 <= place < shown for place in draft.misfits):
+        raise JudgementError(f"A misfit must be one of the {shown} tokens shown.")
+
+
+def _row(judge: Judge, source: str, draft: Draft) -> Judgement:
+    return Judgement(
+        direction_id=draft.direction_id,
+        judge=judge,
+        source=source,
+        verdict=draft.verdict,
+        label=draft.label.strip(),
+        kind=draft.kind,
+        misfits=sorted(set(draft.misfits)),
+        tokens_shown=draft.tokens_shown,
+        guidelines_version=draft.guidelines_version,
+        seconds=draft.seconds,
+        evidence=dict(draft.evidence),
+    )
+
+
+def _count(judge: Judge, matrix_id: int, judgement: Judgement, by: int) -> None:
+    for rule, verdict in verdicts_by_rule(judgement).items():
+        _summary_add(matrix_id, judge.pk, rule, verdict, by)
+
+
+def _summary_add(matrix_id: int, judge_id: int, rule: str, verdict: str, by: int) -> None:
+    Summary.objects.get_or_create(matrix_id=matrix_id, judge_id=judge_id, rule=rule)
+    Summary.objects.filter(matrix_id=matrix_id, judge_id=judge_id, rule=rule).update(
+        **{verdict: F(verdict) + by}
+    )
+
+
+def _digest(value: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

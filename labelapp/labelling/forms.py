@@ -1,0 +1,57 @@
+"""What comes from the labelling page, as data. What an answer may be is the services' to say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+
+from labelapp.judgements.models import Kind
+from labelapp.labelling.cards import Entry
+
+SECONDS_AT_MOST = 24 * 3600.0
+
+
+class AnswerForm(forms.Form):
+    """`misfit` comes once for each marked token, with its place from 0."""
+
+    verdict = forms.CharField(error_messages={"required": "Choose a verdict: interpretable, not, or unsure."})
+    label = forms.CharField(required=False, strip=True)
+    kind = forms.ChoiceField(
+        required=False,
+        choices=[("", "no kind"), *Kind.choices],
+        error_messages={"invalid_choice": "%(value)s is not a kind; choose one from the list."},
+    )
+    misfit = forms.TypedMultipleChoiceField(
+        required=False,
+        coerce=int,
+        choices=[(place, place) for place in range(1000)],
+        error_messages={"invalid_choice": "%(value)s is not the place of a token; reload the page."},
+    )
+    seconds = forms.FloatField(required=False)
+
+    def clean_seconds(self) -> float | None:
+        """A clock that cannot be right says nothing; it never costs an answer."""
+        seconds: float | None = self.cleaned_data["seconds"]
+        return seconds if seconds is not None and 0 <= seconds <= SECONDS_AT_MOST else None
+
+    def answer(self) -> dict[str, Any]:
+        """The arguments of `item_judge`; the form is valid."""
+        data = self.cleaned_data
+        return {
+            "verdict": data["verdict"],
+            "label": data["label"],
+            "kind": data["kind"],
+            "misfits": data["misfit"],
+            "seconds": data["seconds"],
+        }
+
+    def entry(self) -> Entry:
+        """What was entered, valid or not, to be shown again; the verdict is to be given anew."""
+        places = [int(value) for value in self.data.getlist("misfit") if value.isascii() and value.isdigit()]
+        label = "".join(character for character in self.data.get("label", "") if character.isprintable())
+        return Entry("", label, self.data.get("kind", ""), places)
+
+    def sentence(self) -> str:
+        """The first thing that is wrong."""
+        return str(next(iter(self.errors.values()))[0])
