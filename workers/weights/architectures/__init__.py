@@ -1,0 +1,19 @@
+"""The registry of architectures: a new one is a module with an adapter, and a line here."""
+
+from __future__ import annotations
+
+from workers.weights.architectures.base import Adapter
+from workers.weights.architectures.gpt2 import Gpt2
+from workers.weights.errors import UnsupportedArchitecture
+
+_ADAPTERS: tuple[type[Adapter], ...] = (Gpt2,)
+_BY_MODEL_TYPE = {model_type: adapter for adapter in _ADAPTERS for model_type in adapter.model_types}
+
+SUPPORTED = tuple(sorted(_BY_MODEL_TYPE))
+
+
+def adapter_class(model_type: str) -> type[Adapter]:
+    """The adapter for a configuration's ``model_type``. Raises UnsupportedArchitecture."""
+    if model_type not in _BY_MODEL_TYPE:
+        raise UnsupportedArchitecture(model_type, SUPPORTED)
+    return _BY_MODEL_TYPE[model_type]
