@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,9 +35,7 @@ def runs_listed(runs: Iterable[Run]) -> list[ListedRun]:
         (row["judge_id"], row["matrix__model_id"]): _counts(row)
         for row in rows.values("judge_id", "matrix__model_id").annotate(**SUMS)
     }
-    return [
-        ListedRun(run, job_progress(run.job_id), sums.get((run.judge_id, run.model_id), {})) for run in found
-    ]
+    return [ListedRun(run, job_progress(run.job_id), sums.get((run.judge_id, run.model_id), {})) for run in found]
 
 
 def counts_by_circuit(run: Run) -> list[tuple[str, str, Counts, int]]:
@@ -48,7 +46,7 @@ def counts_by_circuit(run: Run) -> list[tuple[str, str, Counts, int]]:
     if run.selection.get("layers"):
         rows = rows.filter(matrix__layer__in=run.selection["layers"])
     sums = rows.values("rule", "matrix__circuit").annotate(**SUMS).order_by("rule", "matrix__circuit")
-    return [(row["rule"], row["matrix__circuit"], _counts(row), sum(_counts(row).values())) for row in sums]
+    return [_by_circuit(row) for row in sums]
 
 
 def selection_words(selection: dict[str, Any]) -> str:
@@ -60,5 +58,10 @@ def selection_words(selection: dict[str, Any]) -> str:
     return " in ".join(filter(None, [circuits or "all circuits", layers and f"layers {layers}"]))
 
 
-def _counts(row: dict[str, Any]) -> Counts:
+def _by_circuit(row: Mapping[str, Any]) -> tuple[str, str, Counts, int]:
+    counts = _counts(row)
+    return row["rule"], row["matrix__circuit"], counts, sum(counts.values())
+
+
+def _counts(row: Mapping[str, Any]) -> Counts:
     return {verdict: row[verdict] for verdict in Verdict.values}

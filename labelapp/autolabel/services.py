@@ -66,9 +66,11 @@ def baseline_run_start(
 
 
 def direction_seed(direction: Direction) -> int:
-    """The seed of a direction's vector, from its key alone: a verdict must not depend on its neighbours.
+    """The seed of a direction's vector, from its weights and place alone.
 
-    Both ends of a vector have the same one.
+    So a verdict depends neither on its neighbours nor on the name that somebody gave the model; both ends of a
+    vector have the same seed.
     """
-    key = str(direction.key)[::-1].replace("-", "+", 1)[::-1] if direction.sign == "-" else str(direction.key)
-    return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big")
+    matrix = direction.matrix
+    vector = f"{matrix.model.weights_hash}/{matrix.address}:{direction.side}/{direction.index}"
+    return int.from_bytes(hashlib.sha256(vector.encode()).digest()[:8], "big")

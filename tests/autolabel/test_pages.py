@@ -1,0 +1,84 @@
+"""The pages of runs, without a worker."""
+
+import pytest
+from django.urls import reverse
+
+from labelapp.autolabel.models import Run
+from labelapp.autolabel.pages import selection_words
+from labelapp.autolabel.services import baseline_run_start
+from labelapp.jobs.models import Job
+from tests.factories import DirectionFactory, MatrixFactory, machine_says
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def matrix():
+    matrix = MatrixFactory()
+    for index in range(4):
+        DirectionFactory(matrix=matrix, index=index)
+    return matrix
+
+
+def test_no_run_teaches(owner_client):
+    html = owner_client.get("/runs/").content.decode()
+    assert "No run yet" in html and "There is no model yet" in html
+
+
+def test_the_baseline_is_started_from_the_page(matrix, owner, owner_client):
+    response = owner_client.post("/runs/start/", {"model": matrix.model_id})
+    run = Run.objects.get()
+    assert response.url == reverse("autolabel:run", args=[run.pk])
+    assert run.created_by == owner and run.model == matrix.model
+    html = owner_client.get(response.url).content.decode()
+    assert "offline baseline (no language model)" in html and "No worker is running" in html
+    assert f'hx-get="{reverse("autolabel:progress", args=[run.pk])}"' in html
+
+
+@pytest.mark.parametrize("model", ["", "x", "-1", "²", "999999"])
+def test_an_unknown_model_starts_nothing(matrix, owner_client, model):
+    assert owner_client.post("/runs/start/", {"model": model}).status_code == 404
+    assert not Run.objects.exists() and not Job.objects.exists()
+
+
+def test_nothing_to_judge_is_said_in_a_sentence(owner_client):
+    empty = MatrixFactory().model
+    response = owner_client.post("/runs/start/", {"model": empty.pk}, follow=True)
+    assert "has judged every stored direction" in response.content.decode()
+    assert not Run.objects.exists()
+
+
+def test_verdicts_are_counted_by_circuit(matrix, owner, owner_client, outsider_client):
+    run = baseline_run_start(model=matrix.model, created_by=owner)
+    verdicts = ["interpretable", "interpretable", "not_interpretable", "failed"]
+    judge = machine_says(dict(zip(matrix.directions.order_by("pk"), verdicts, strict=True)), source=run.source)
+    Run.objects.update(judge=judge)
+    for client in (owner_client, outsider_client):  # what machines say is everybody's
+        html = client.get(reverse("autolabel:run", args=[run.pk])).content.decode()
+        cells = [part.split("<")[0].strip() for part in html.split('<td class="num">')[1:]]
+        assert cells == ["4", "2", "1", "0", "0", "1"]
+        assert client.get(reverse("autolabel:progress", args=[run.pk])).status_code == 200
+    listed = owner_client.get("/runs/").content.decode()
+    assert "1: offline" in listed or f"{run.pk}: offline" in listed
+
+
+def test_methods(matrix, owner, owner_client):
+    run = baseline_run_start(model=matrix.model, created_by=owner)
+    for path in ("/runs/", f"/runs/{run.pk}/", f"/runs/{run.pk}/progress/"):
+        assert owner_client.post(path).status_code == 405
+    assert owner_client.get("/runs/start/").status_code == 405
+    assert owner_client.get(f"/runs/{run.pk + 1}/").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("selection", "words"),
+    [
+        ({}, "everything stored"),
+        ({"circuits": [], "layers": []}, "everything stored"),
+        ({"circuits": ["ov", "mlp_in"], "layers": [0, 3]}, "ov, mlp_in in layers 0, 3"),
+        ({"layers": [2]}, "all circuits in layers 2"),
+        ({"circuits": ["ov"]}, "ov"),
+    ],
+)
+def test_selections_in_words(selection, words):
+    assert selection_words(selection) == words
