@@ -1,0 +1,44 @@
+"""Writes on accounts."""
+
+from __future__ import annotations
+
+import secrets
+
+from django.db import transaction
+
+from labelapp.accounts.models import User
+
+FIRST_USER = "admin"
+# Without characters that are mistaken for one another when they are read off a terminal.
+_ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
+
+
+def one_time_password() -> str:
+    """Four groups of four, about 78 bits."""
+    return "-".join("".join(secrets.choice(_ALPHABET) for _ in range(4)) for _ in range(4))
+
+
+def first_user_ensure() -> tuple[User, str | None]:
+    """The first account, and its one-time password if this call made it; nobody can read that again."""
+    with transaction.atomic():
+        if user := User.objects.filter(is_superuser=True).order_by("pk").first():
+            return user, None
+        password = one_time_password()
+        user = User.objects.create_superuser(FIRST_USER, password=password, must_change_password=True)
+    return user, password
+
+
+def one_time_password_reset(user: User) -> str:
+    """Give an account a new one-time password and return it."""
+    password = one_time_password()
+    user.set_password(password)
+    user.must_change_password = True
+    user.save(update_fields=["password", "must_change_password"])
+    return password
+
+
+def password_set(user: User, password: str) -> None:
+    """Set the password that the person chose."""
+    user.set_password(password)
+    user.must_change_password = False
+    user.save(update_fields=["password", "must_change_password"])

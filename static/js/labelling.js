@@ -1,0 +1,345 @@
+// The labelling page. An answer is sent while the next item, which came with the page, is already shown.
+// Answers go out one after the other; one that is not taken stays in the outbox, with a way to send it again.
+(() => {
+  "use strict";
+
+  const DIGITS_MS = 600;
+  const SAVED_MS = 1500;
+  const DRAFTS = "tealeaves.draft.";
+  const outbox = []; // {item, address, body, card, draft}: what the server has not confirmed
+  let isSending = false;
+  let isStuck = false;
+  let savedTimer = 0;
+  let digits = "";
+  let digitsTimer = 0;
+
+  const queue = () => document.getElementById("queue");
+  const place = () => document.getElementById("place");
+  const shown = () => place().querySelector(".card[data-item]");
+  const itemOf = (card) => card?.dataset.item;
+  const errors = () => document.getElementById("save-error");
+
+  // Drafts: what is entered survives a reload, item by item.
+
+  function draftRead(item) {
+    try {
+      return JSON.parse(localStorage.getItem(DRAFTS + item) || "null");
+    } catch {
+      return null;
+    }
+  }
+
+  function draftWrite(card) {
+    const form = card.querySelector("form");
+    const draft = {
+      label: form.elements.label.value,
+      kind: form.elements.kind.value,
+      misfits: [...card.querySelectorAll("[name=misfit]:checked")].map((box) => box.value),
+    };
+    try {
+      localStorage.setItem(DRAFTS + itemOf(card), JSON.stringify(draft));
+    } catch {
+      // A browser that stores nothing keeps no drafts.
+    }
+  }
+
+  function draftForget(item) {
+    try {
+      localStorage.removeItem(DRAFTS + item);
+    } catch {
+      // As above.
+    }
+  }
+
+  function draftApply(card) {
+    const draft = draftRead(itemOf(card));
+    if (!draft) return;
+    const form = card.querySelector("form");
+    form.elements.label.value = draft.label || "";
+    form.elements.kind.value = draft.kind || "";
+    for (const box of card.querySelectorAll("[name=misfit]")) box.checked = (draft.misfits || []).includes(box.value);
+  }
+
+  // The card
+
+  function meter(card) {
+    const boxes = [...card.querySelectorAll("[name=misfit]")];
+    const fit = boxes.filter((box) => !box.checked).length;
+    const percent = boxes.length ? Math.round((100 * fit) / boxes.length) : 0;
+    card.querySelector(".n-fit").textContent = fit;
+    card.querySelector(".fit").classList.toggle("below", fit < Number(card.dataset.threshold) * boxes.length - 1e-9);
+    card.querySelector(".fit > i").className = `w-${percent}`;
+  }
+
+  function show(node) {
+    flush();
+    place().replaceChildren(node);
+    if (node.matches?.(".card[data-item]")) {
+      draftApply(node);
+      meter(node);
+      node.inert = false;
+      node.shownAt = performance.now();
+    }
+    window.tealeaves.keys.show();
+  }
+
+  function following() {
+    const template = document.getElementById("following");
+    const card = template?.content.querySelector(".card");
+    template?.remove();
+    return card ? document.importNode(card, true) : null;
+  }
+
+  function keepForLater(card) {
+    document.getElementById("following")?.remove();
+    if (!card) return;
+    const template = document.createElement("template");
+    template.id = "following";
+    template.content.append(card);
+    queue().append(template);
+  }
+
+  // Sending
+
+  function put(form, submitter) {
+    const card = form.closest(".card");
+    const isUndo = !submitter?.name && /\/undo\/$/.test(submitter?.formAction || form.action);
+    if (isUndo && isStuck) return goBack();
+    if (card.inert) return undefined;
+    if (form.elements.seconds && card.shownAt) {
+      form.elements.seconds.value = ((performance.now() - card.shownAt) / 1000).toFixed(2);
+    }
+    const entry = {
+      item: itemOf(card),
+      isUndo,
+      isAnswer: Boolean(submitter?.name),
+      address: submitter?.hasAttribute("formaction") ? submitter.formAction : form.action,
+      body: new URLSearchParams(new FormData(form, submitter)),
+      card,
+    };
+    if (entry.item) draftWrite(card);
+    outbox.push(entry);
+    card.inert = true;
+    if (!isUndo) {
+      const next = following();
+      if (next) show(next);
+    }
+    return send();
+  }
+
+  async function send() {
+    if (isSending || isStuck || !outbox.length) return;
+    isSending = true;
+    const entry = outbox[0];
+    try {
+      await deliver(entry);
+    } finally {
+      isSending = false;
+    }
+    send();
+  }
+
+  async function deliver(entry) {
+    let response;
+    try {
+      response = await fetch(entry.address, {
+        method: "POST",
+        body: entry.body,
+        headers: { "HX-Request": "true" },
+        credentials: "same-origin",
+      });
+    } catch {
+      return stick(entry, "The server cannot be reached.", true);
+    }
+    const isPart = !response.redirected && !response.headers.has("HX-Refresh");
+    const text = await response.text().catch(() => "");
+    if (response.ok && isPart) return taken(entry, text);
+    if (response.status === 422) return stick(entry, sentenceIn(text), false);
+    if (response.ok) return stick(entry, "Your session has ended: sign in again in another tab, then send it again.", true);
+    return stick(entry, `The server answered with an error (${response.status}).`, true);
+  }
+
+  const parsed = (html) => new DOMParser().parseFromString(html, "text/html");
+
+  function sentenceIn(html) {
+    return parsed(html).querySelector(".notice")?.textContent.trim() || "The server did not take it.";
+  }
+
+  function taken(entry, html) {
+    outbox.shift();
+    if (entry.isAnswer) {
+      draftForget(entry.item);
+      tick();
+    }
+    const page = parsed(html);
+    document.getElementById("queue-head").querySelector(".num").replaceWith(page.querySelector("#queue-head .num"));
+    document.getElementById("queue-head").querySelector("progress").replaceWith(page.querySelector("#queue-head progress"));
+    arrange(entry, page);
+  }
+
+  // What the server offers next, less what was answered meanwhile; the card on the screen stays where it is.
+  function arrange(entry, page) {
+    const waiting = new Set(outbox.map((it) => it.item));
+    const current = page.querySelector("#place").firstElementChild;
+    const offered = [current, page.querySelector("#following")?.content.querySelector(".card")]
+      .filter((card) => card && !(itemOf(card) && waiting.has(itemOf(card))))
+      .map((card) => document.importNode(card, true));
+    const screen = shown();
+    if (entry.isUndo) {
+      draftForget(itemOf(current));
+      show(offered[0]);
+      keepForLater(screen && itemOf(screen) !== itemOf(offered[0]) ? release(screen) : offered[1]);
+    } else if (screen && !screen.inert) {
+      keepForLater(offered.find((card) => itemOf(card) && itemOf(card) !== itemOf(screen)));
+    } else if (offered.length) {
+      show(offered[0]);
+      keepForLater(offered[1]);
+    }
+  }
+
+  function release(card) {
+    card.inert = false;
+    return card;
+  }
+
+  function tick() {
+    const saved = document.getElementById("saved");
+    saved.textContent = "✓ saved";
+    clearTimeout(savedTimer);
+    savedTimer = setTimeout(() => { saved.textContent = ""; }, SAVED_MS);
+  }
+
+  // What was not taken
+
+  function stick(entry, sentence, mayRetry) {
+    if (entry.isUndo && !mayRetry) {
+      outbox.shift();
+      release(entry.card);
+      notice(sentence, []);
+      return;
+    }
+    isStuck = true;
+    const kept = entry.isUndo ? "The judgement still stands." : "Not saved; your answer is kept on this page.";
+    const actions = mayRetry ? [button("Send it again", retry)] : [];
+    if (!entry.isUndo) actions.push(button("Go back to it", goBack));
+    notice(`${sentence} ${kept}`, actions);
+  }
+
+  function notice(sentence, actions) {
+    const box = document.createElement("div");
+    box.className = "notice bad";
+    box.setAttribute("role", "alert");
+    const text = document.createElement("span");
+    text.textContent = sentence;
+    box.append(text, ...actions);
+    errors().replaceChildren(box);
+  }
+
+  function button(text, action) {
+    const made = document.createElement("button");
+    made.type = "button";
+    made.className = "btn small";
+    made.textContent = text;
+    made.addEventListener("click", action);
+    return made;
+  }
+
+  function retry() {
+    errors().replaceChildren();
+    isStuck = false;
+    send();
+  }
+
+  // The refused answer's card comes back as it was; what came after it waits behind it.
+  function goBack() {
+    errors().replaceChildren();
+    isStuck = false;
+    const entry = outbox.shift();
+    if (!entry) return;
+    const screen = shown();
+    if (screen !== entry.card) keepForLater(screen ? release(screen) : null);
+    show(release(entry.card));
+    send();
+  }
+
+  // Numbers: "7" marks at once, "1" waits a moment for a second digit, "07" does not.
+
+  function toggle(number) {
+    const box = shown()?.querySelectorAll("[name=misfit]")[number - 1];
+    if (box) box.click();
+  }
+
+  function pending(number) {
+    for (const token of document.querySelectorAll(".tok.pending")) token.classList.remove("pending");
+    if (number) shown()?.querySelectorAll(".tok")[number - 1]?.classList.add("pending");
+  }
+
+  function flush() {
+    clearTimeout(digitsTimer);
+    const number = Number(digits);
+    digits = "";
+    pending(0);
+    if (number) toggle(number);
+  }
+
+  function digit(value) {
+    clearTimeout(digitsTimer);
+    const n = shown().querySelectorAll(".tok").length;
+    if (digits && Number(digits + value) > n) flush();
+    digits += value;
+    const number = Number(digits);
+    const isWhole = digits.length === 2 || (digits !== "0" && number * 10 > n) || number > n;
+    if (isWhole) {
+      flush();
+    } else {
+      pending(number);
+      digitsTimer = setTimeout(flush, DIGITS_MS);
+    }
+  }
+
+  function digitOf(event) {
+    if (/^\d$/.test(event.key)) return event.key;
+    return event.shiftKey ? null : /^(?:Digit|Numpad)(\d)$/.exec(event.code)?.[1] ?? null;
+  }
+
+  function onKey(event) {
+    if (event.key === "Enter" && event.target.matches?.(".entry input")) {
+      event.preventDefault(); // a verdict is given by its key, never by leaving the label
+      event.target.blur();
+      return;
+    }
+    const value = shown() && window.tealeaves.keys.isFree(event) && !event.repeat ? digitOf(event) : null;
+    if (value !== null) {
+      event.preventDefault();
+      digit(value);
+    }
+  }
+
+  function onEdit(event) {
+    const card = event.target.closest?.(".card[data-item]");
+    if (!card) return;
+    meter(card);
+    draftWrite(card);
+  }
+
+  document.addEventListener("DOMContentLoaded", () => {
+    const card = shown();
+    if (card) {
+      if (!errors().querySelector(".notice")) draftApply(card);
+      meter(card);
+      card.shownAt = performance.now();
+    }
+    document.addEventListener("keydown", onKey);
+    document.addEventListener("input", onEdit);
+    document.addEventListener("submit", (event) => {
+      if (!event.target.matches("form.answer")) return;
+      event.preventDefault();
+      flush();
+      put(event.target, event.submitter);
+    });
+    window.addEventListener("beforeunload", (event) => {
+      if (outbox.length) event.preventDefault();
+    });
+    window.addEventListener("online", () => { if (isStuck) retry(); });
+  });
+})();
