@@ -59,8 +59,6 @@ class Column:
     direction: Direction
     key: DirectionKey
     notes: Sequence[ColumnNote]
-    first_of_block: bool
-    last_of_block: bool
 
     @property
     def in_block(self) -> bool:
@@ -158,7 +156,7 @@ def table(columns: Sequence[Direction], *, rows: int, notes: Mapping[int, Sequen
         (row + 1, [_token(it, row, scale) if row < len(it.tokens) else None for it in columns]) for row in range(shown)
     ]
     spans = [Span(len(list(group)), block) for block, group in groupby(columns, key=lambda it: it.block)]
-    return Table(_columns(columns, notes), spans, cells, scale)
+    return Table([Column(it, it.key, notes.get(it.pk, ())) for it in columns], spans, cells, scale)
 
 
 def neighbours(key: MatrixKey, *, n_layers: int, n_heads: int) -> list[Neighbour]:
@@ -177,20 +175,6 @@ def other_side(matrix: Matrix, side: str) -> str | None:
     """The circuit's other side, where it has two."""
     others = [name for name in SIDES[matrix.circuit] if name != side]
     return others[0] if others else None
-
-
-def _columns(directions: Sequence[Direction], notes: Mapping[int, Sequence[ColumnNote]]) -> list[Column]:
-    blocks = [it.block for it in directions]
-    return [
-        Column(
-            direction=it,
-            key=it.key,
-            notes=notes.get(it.pk, ()),
-            first_of_block=it.block is not None and (place == 0 or blocks[place - 1] != it.block),
-            last_of_block=it.block is not None and blocks[place + 1 : place + 2] != [it.block],
-        )
-        for place, it in enumerate(directions)
-    ]
 
 
 def _token(direction: Direction, place: int, scale: Range) -> Token:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
+from django.db.models import Max
 
 from labelapp.atlas.keys import CIRCUITS_WITH_HEADS, MatrixKey
 from labelapp.atlas.models import Direction, Matrix, Model
@@ -108,7 +109,8 @@ def layer_jobs_create(
         wanted = [key for circuit in circuits for key in layer_keys(model, circuit, layer)]
         missing = [key.address for key in wanted if key.address not in present]
         if missing:
-            layer_job_create(model=model, layer=layer, addresses=missing, extent=extent, parent=parent)
+            covering = _extent_covering(model, missing, extent)
+            layer_job_create(model=model, layer=layer, addresses=missing, extent=covering, parent=parent)
             created += 1
     return created
 
@@ -160,7 +162,8 @@ def matrix_store(
 ) -> Matrix:
     """Write one decomposed matrix with all its directions, in the caller's transaction.
 
-    A matrix that is stored already keeps its rows and their ids (judgements point at them) and is extended.
+    A matrix that is stored already keeps its rows and their ids (judgements point at them) and is extended,
+    where the result holds all of it and more; any other result changes nothing.
     `vectors` says for each side where its vectors lie, `tokens` is the model's vocabulary.
     """
     key = MatrixKey(model.name, result.circuit, result.layer, result.head,
@@ -178,7 +181,8 @@ def matrix_store(
         },
     )  # fmt: skip
     if not created:
-        if matrix.n_vectors >= n_vectors and matrix.top >= top:
+        extends = n_vectors >= matrix.n_vectors and top >= matrix.top
+        if not extends or (n_vectors, top) == (matrix.n_vectors, matrix.top):
             return matrix
         matrix.n_vectors, matrix.top, matrix.vectors = n_vectors, top, vectors
         matrix.save(update_fields=["n_vectors", "top", "vectors"])
@@ -221,6 +225,14 @@ def _directions(matrix: Matrix, result: MatrixResult, vocabulary: Sequence[str])
 
 def _number(value: float) -> float | None:
     return None if value != value else float(value)  # NaN: there is no neighbour
+
+
+def _extent_covering(model: Model, addresses: Sequence[str], extent: Extent) -> Extent:
+    """At least what is wanted and what is stored already: a matrix is extended, never cut."""
+    stored = Matrix.objects.filter(model=model, address__in=addresses).aggregate(
+        directions=Max("n_vectors", default=0), top=Max("top", default=0)
+    )
+    return Extent(max(extent.directions, stored["directions"]), max(extent.top, stored["top"]))
 
 
 def _addresses_present(model: Model, extent: Extent) -> set[str]:

@@ -1,4 +1,4 @@
-"""Pages: models, a model's overview, the matrix table, a direction; and what stands there until a matrix is computed."""
+"""Pages: models, a model's overview, the matrix table, a direction; and what stands there until one is computed."""
 
 from __future__ import annotations
 

@@ -16,9 +16,7 @@ PARTS_SHOWN = 200
 
 @require_GET
 def job_list(request: SignedInRequest) -> HttpResponse:
-    return render(
-        request, "jobs/list.html", {"jobs": jobs_of(request.user)[:JOBS_SHOWN], "shown": JOBS_SHOWN}
-    )
+    return render(request, "jobs/list.html", {"jobs": jobs_of(request.user)[:JOBS_SHOWN], "shown": JOBS_SHOWN})
 
 
 @require_GET

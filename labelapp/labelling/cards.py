@@ -69,9 +69,7 @@ class QueueState:
     progress: QueueProgress
 
 
-def queue_state(
-    project: Project, user: User, *, item: Item | None = None, entry: Entry | None = None
-) -> QueueState:
+def queue_state(project: Project, user: User, *, item: Item | None = None, entry: Entry | None = None) -> QueueState:
     """The page with this item (else with the next that the person has not judged), and what was entered."""
     item = item or item_next(project, user)
     if item is None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from django import forms
+from django.http import QueryDict
 
 from labelapp.judgements.models import Kind
 from labelapp.labelling.cards import Entry
@@ -48,7 +49,8 @@ class AnswerForm(forms.Form):
 
     def entry(self) -> Entry:
         """What was entered, valid or not, to be shown again; the verdict is to be given anew."""
-        places = [int(value) for value in self.data.getlist("misfit") if value.isascii() and value.isdigit()]
+        sent = cast(QueryDict, self.data)
+        places = [int(value) for value in sent.getlist("misfit") if value.isascii() and value.isdigit()]
         label = "".join(character for character in self.data.get("label", "") if character.isprintable())
         return Entry("", label, self.data.get("kind", ""), places)
 

@@ -10,6 +10,10 @@ from django.db import models
 from labelapp.atlas.models import Direction
 
 
+# Judgements made in a project carry this and its id as their source.
+SOURCE_PREFIX = "project:"
+
+
 def _item_id() -> str:
     return secrets.token_urlsafe(9)
 
@@ -37,7 +41,7 @@ class Project(models.Model):
     @property
     def source(self) -> str:
         """What judgements made in this project carry."""
-        return f"project:{self.pk}"
+        return f"{SOURCE_PREFIX}{self.pk}"
 
 
 class Guidelines(models.Model):
@@ -105,7 +109,7 @@ class Skip(models.Model):
 
     item = models.ForeignKey(Item, models.CASCADE, related_name="skips")
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE)
-    created_at = models.DateTimeField(auto_now_add=True)
+    at = models.DateTimeField()
 
     class Meta:
         constraints = [

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from django.core.exceptions import PermissionDenied
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import CharField, Exists, F, OuterRef, Q, QuerySet, Subquery, Value
+from django.db.models.functions import Cast, Concat
 from django.http import Http404
 from django.utils import timezone
 
 from labelapp.accounts.models import User
 from labelapp.judgements.models import Judge, Judgement
-from labelapp.labelling.models import Item, Membership, Project, Skip
+from labelapp.labelling.models import SOURCE_PREFIX, Item, Membership, Project, Skip
 
 ANY_ROLE = frozenset(Membership.Role.values)
 JUDGING_ROLES = frozenset({Membership.Role.OWNER, Membership.Role.REVIEWER, Membership.Role.ANNOTATOR})
@@ -68,12 +69,17 @@ def item_get_for(project: Project, opaque_id: str) -> Item:
 
 
 def item_next(project: Project, user: User, after: Item | None = None) -> Item | None:
-    """The first item that the person has not judged, skipped ones last; `after` leaves that one out."""
+    """The first item that the person has not judged; skipped ones last, the one skipped longest ago first.
+
+    `after` leaves that item out.
+    """
     items = _unjudged(project, user)
     if after is not None:
         items = items.exclude(pk=after.pk)
-    skipped = Skip.objects.filter(item=OuterRef("pk"), user=user)
-    return items.order_by(Exists(skipped), "position").select_related("direction", "project").first()
+    skipped_at = Skip.objects.filter(item=OuterRef("pk"), user=user).values("at")
+    order = (F("skipped_at").asc(nulls_first=True), "position")
+    queue = items.annotate(skipped_at=Subquery(skipped_at)).order_by(*order)
+    return queue.select_related("direction", "project").first()
 
 
 def queue_progress(project: Project, user: User) -> QueueProgress:
@@ -92,14 +98,19 @@ def queue_progress(project: Project, user: User) -> QueueProgress:
 
 def directions_hidden_from(user: User, direction_ids: Collection[int]) -> dict[int, str]:
     """Of these directions, those that the person is still to judge blind, with the project's name."""
-    projects = Project.objects.filter(
-        state=Project.State.OPEN, memberships__user=user, memberships__role__in=JUDGING_ROLES
+    queues = Item.objects.filter(
+        project__state=Project.State.OPEN,
+        project__memberships__user=user,
+        project__memberships__role__in=JUDGING_ROLES,
+        direction_id__in=list(direction_ids),
     )
-    hidden: dict[int, str] = {}
-    for project in projects:
-        pending = _unjudged(project, user).filter(direction_id__in=list(direction_ids))
-        hidden |= dict.fromkeys(pending.values_list("direction_id", flat=True), project.name)
-    return hidden
+    mine = Judgement.objects.filter(
+        direction=OuterRef("direction"),
+        judge__user=user,
+        source=Concat(Value(SOURCE_PREFIX), Cast(OuterRef("project"), CharField())),
+        current=True,
+    )
+    return dict(queues.filter(~Q(Exists(mine))).values_list("direction_id", "project__name"))
 
 
 def _unjudged(project: Project, user: User) -> QuerySet[Item]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from django.db import transaction
 from django.db.models import QuerySet
+from django.utils import timezone
 from django.utils.text import slugify
 
 from labelapp.accounts.models import User
@@ -149,9 +150,9 @@ def judgement_undo(*, project: Project, user: User) -> tuple[Item, Judgement] | 
 
 
 def item_skip(*, item: Item, user: User) -> None:
-    """Put an item off until the others are done."""
+    """Put an item off until the others are done, those that were skipped before it too."""
     _require_judging(item.project, user)
-    Skip.objects.get_or_create(item=item, user=user)
+    Skip.objects.update_or_create(item=item, user=user, defaults={"at": timezone.now()})
 
 
 def guidelines_current(project: Project) -> Guidelines:

@@ -95,13 +95,12 @@ def arrays_from_bytes(data: bytes) -> dict[str, Array]:
 
 
 def pseudo_inverse_factor(unembedding: Any) -> Float64:
-    """The symmetric F [D, D], float64, with pinv(U) = F·F·Uᵀ for the unembedding U [V, D] (numpy, or torch on
-    the CPU).
+    """The symmetric F [D, D], float64, with pinv(U) = F·F·Uᵀ for the unembedding U [V, D].
 
-    F = (UᵀU)^(-1/2) over the eigenvectors whose eigenvalue exceeds RANK_TOLERANCE of the largest, and zero on
-    the rest, so it exists for an unembedding of any rank, and is unique. Tracing maps tokens to directions
-    with it: the columns of pinv(U) that belong to the tokens T are ``U[T] @ F @ F``, as rows [T, D]; no V × D
-    array is needed.
+    U may be numpy's, or torch's on the CPU. F = (UᵀU)^(-1/2) over the eigenvectors whose eigenvalue exceeds
+    RANK_TOLERANCE of the largest, and zero on the rest, so it exists for an unembedding of any rank, and is unique.
+    Tracing maps tokens to directions with it: the columns of pinv(U) that belong to the tokens T are ``U[T] @ F @
+    F``, as rows [T, D]; no V × D array is needed.
     """
     gram = gram_matrix(unembedding)
     squares, vectors = np.linalg.eigh(gram)

@@ -26,7 +26,7 @@ from workers.weights.coherence import Coherence
 from workers.weights.results import Array, Float32, Float64
 from workers.weights.trained_tokens import label_of, trained_tokens
 
-ROUNDING = 1e-4
+ROUNDING = 1e-5
 """A draw whose statistic falls short by no more than this counts as reaching it.
 
 Where a flip changes (nearly) nothing, rounding, which depends on the size of the block, must not decide.

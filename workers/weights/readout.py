@@ -27,8 +27,7 @@ class Readout:
 
 
 def read_out(vectors: Tensor, unembedding: Tensor, top: int) -> Readout:
-    """The ``top`` tokens at both ends of ``vectors`` [n, D] under ``unembedding`` [V, D]; float32, on one
-    device.
+    """The ``top`` tokens at both ends of ``vectors`` [n, D] under ``unembedding`` [V, D], float32 on one device.
 
     Scores are vectors · unembeddingᵀ, computed in blocks of directions and never kept. Equal scores are
     ordered by token id, also at the edge of the readout. ``top`` must be 1 … V.

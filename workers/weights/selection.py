@@ -14,8 +14,7 @@ CIRCUITS = tuple(SIDES)
 
 
 def parse_circuits(text: str | Sequence[str], supported: Sequence[str] = CIRCUITS) -> list[str]:
-    """``"ov,mlp_in"`` (or a sequence of names) as a list in the fixed order of ``supported``, without
-    repeats.
+    """``"ov,mlp_in"`` (or a sequence of names) as a list in the order of ``supported``, without repeats.
 
     Raises BadSelection where a name is unknown or none is given.
     """
@@ -30,10 +29,10 @@ def parse_circuits(text: str | Sequence[str], supported: Sequence[str] = CIRCUIT
 
 
 def parse_layers(text: str, n_layers: int) -> list[int]:
-    """``"0,5,9-11"`` as ``[0, 5, 9, 10, 11]``: ascending, without repeats; ``"all"`` and ``""`` are every
-    layer.
+    """``"0,5,9-11"`` as ``[0, 5, 9, 10, 11]``: ascending, without repeats.
 
-    Raises BadSelection where a part is no number or range, runs backwards, or leaves 0 … n_layers - 1.
+    ``"all"`` and ``""`` are every layer. Raises BadSelection where a part is no number or range, runs
+    backwards, or leaves 0 … n_layers - 1.
     """
     if text.strip() in ("", "all"):
         return list(range(n_layers))

@@ -41,8 +41,7 @@ class Located:
 
 
 def locate(source: str, revision: str | None) -> Located:
-    """Find ``source``: a folder if there is one of that name, else a Hugging Face name (cache first, then
-    network).
+    """Find ``source``: a folder of that name, else a Hugging Face name, in the cache first, then on the network.
 
     Raises UnknownModel where neither is found, or the hub cannot be reached and the cache does not hold it.
     """

@@ -20,11 +20,11 @@ against more than rounding (another seed, some more steps of training).
 
 
 def relative_gaps(values: Float64) -> tuple[Float64, Float64]:
-    """The relative gaps (above, below), [n] each, of ``values`` [n] ≥ 0 in descending order to their
-    neighbours.
+    """The relative gaps (above, below), [n] each, of ``values`` [n] ≥ 0 in descending order.
 
-    The gap between two is 1 - σ_lower / σ_higher, seen from either, so ``above[i + 1] == below[i]``; it lies
-    in 0 … 1, and is 0 for equal values (two zeros too). Above the first and below the last is nothing: nan.
+    The gap between two neighbours is 1 - σ_lower / σ_higher, seen from either, so ``above[i + 1] == below[i]``;
+    it lies in 0 … 1, and is 0 for equal values (two zeros too). Above the first and below the last there is
+    nothing: nan.
     """
     higher, lower = values[:-1], values[1:]
     between = 1.0 - np.divide(lower, higher, out=np.ones_like(lower), where=higher > 0)

@@ -40,12 +40,11 @@ class Norm:
 
 @dataclass(frozen=True)
 class Attention:
-    """A layer's OV weights: head h maps x [.., D] to ``(x·value[h] + value_bias[h])·output[h]`` +
-    ``output_bias``.
+    """A layer's OV weights: head h maps x [.., D] to ``(x·value[h] + value_bias[h])·output[h]``.
 
-    ``value`` [H, D, dh], ``value_bias`` [H, dh] or None, ``output`` [H, dh, D], ``output_bias`` [D] or None.
-    With grouped queries key/value heads stand once for each query head that uses them. ``norm`` comes before
-    ``value``.
+    The sum over the heads and ``output_bias`` is the attention's output. ``value`` [H, D, dh], ``value_bias``
+    [H, dh] or None, ``output`` [H, dh, D], ``output_bias`` [D] or None. With grouped queries key/value heads
+    stand once for each query head that uses them. ``norm`` comes before ``value``.
     """
 
     norm: Norm

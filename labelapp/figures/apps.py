@@ -1,0 +1,10 @@
+from django.apps import AppConfig
+
+
+class FiguresConfig(AppConfig):
+    name = "labelapp.figures"
+
+    def ready(self) -> None:
+        from labelapp.figures import panels
+
+        panels.register()

@@ -1,0 +1,24 @@
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from labelapp.judgements.services import summaries_verify
+
+
+class Command(BaseCommand):
+    help = "Recompute the summaries from the judgements and name what differs."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--repair", action="store_true", help="and put right what differs")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        repair = options["repair"]
+        differences = summaries_verify(repair=repair)
+        for line in differences:
+            self.stdout.write(line)
+        if not differences:
+            self.stdout.write("Every summary agrees with the judgements.")
+        elif repair:
+            self.stdout.write(f"{len(differences)} summaries were put right.")
+        else:
+            raise CommandError(f"{len(differences)} summaries differ; --repair puts them right.")

@@ -1,0 +1,146 @@
+"""`decompose` and `show` as a newcomer uses them; no worker listens here, so the work is done in the foreground."""
+
+import json
+import shutil
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from django.core.management import CommandError, call_command
+
+from labelapp.atlas.models import Direction, Matrix, Model
+from labelapp.atlas.selectors import direction_get, unembedding_read, vectors_read, vocabulary_read
+
+pytestmark = pytest.mark.django_db(transaction=True)
+DEMO = "fixtures/demo_model"
+SMALL = ["--layers", "0", "--directions", "3", "--top", "5"]
+
+
+def decompose(*arguments: str) -> str:
+    out = StringIO()
+    call_command("decompose", *arguments, stdout=out)
+    return out.getvalue()
+
+
+def show(key: str, *arguments: str) -> str:
+    out = StringIO()
+    call_command("show", key, *arguments, stdout=out)
+    return out.getvalue()
+
+
+@pytest.fixture
+def checkpoint(tmp_path) -> Path:
+    return Path(shutil.copytree(DEMO, tmp_path / "model"))
+
+
+def test_decompose_and_show():
+    assert "Decomposed" in decompose(DEMO, "--name", "demo", *SMALL)
+    assert set(Matrix.objects.values_list("address", flat=True)) == {
+        "ov.0.0", "ov.0.1", "ov.0.2", "ov.0.3", "mlp_in.0", "mlp_out.0",
+    }  # fmt: skip
+    record = json.loads(show("demo/ov.0.2:read/1-", "--json"))
+    assert record["key"] == "demo/ov.0.2:read/1-"
+    assert len(record["tokens"]) == len(record["scores"]) == 5
+    assert record["scores"] == sorted(record["scores"], reverse=True)
+    assert 0 <= record["gap_above"] <= 1 and record["gap_below"] is not None
+    assert "singular value" in show("demo/mlp_in.0/0+")
+
+
+def test_what_is_stored_fits_together():
+    decompose(DEMO, "--name", "demo", *SMALL)
+    direction = direction_get("demo/ov.0.3/2-")
+    model = direction.matrix.model
+    vector = vectors_read(direction.matrix, "write")[2]
+    scores = unembedding_read(model.folder) @ -vector
+    assert np.isclose(np.linalg.norm(vector), 1, atol=1e-5)
+    assert direction.token_ids == np.argsort(-scores, kind="stable")[:5].tolist()
+    assert np.allclose(direction.scores, np.sort(scores)[::-1][:5], atol=1e-5)
+    assert np.isclose(direction.score_mean, scores.mean(), atol=1e-5)
+    assert np.isclose(direction.score_deviation, scores.std(), atol=1e-5)
+    assert direction.tokens == [vocabulary_read(model.folder)[token] for token in direction.token_ids]
+
+
+def test_the_second_time_nothing_is_done_and_a_wider_one_keeps_the_ids():
+    decompose(DEMO, "--name", "demo", *SMALL)
+    before = dict(Direction.objects.values_list("matrix__address", "pk"))
+    decompose(DEMO, "--name", "demo", *SMALL)
+    assert Direction.objects.count() == (4 * 2 + 2) * 3 * 2
+    decompose(DEMO, "--name", "demo", "--layers", "0", "--directions", "5", "--top", "8", "--circuits", "mlp_in")
+    assert (
+        before.items()
+        <= dict(Direction.objects.filter(pk__in=before.values()).values_list("matrix__address", "pk")).items()
+    )
+    wider = direction_get("demo/mlp_in.0/4+")
+    assert len(wider.tokens) == 8 and len(vectors_read(wider.matrix, "read")) == 5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["no/such-model-anywhere"], "no/such-model-anywhere"),
+        ([DEMO, "--circuits", "ov,qv"], "no circuit 'qv'"),
+        ([DEMO, "--layers", "4-9"], "no layer 9"),
+        ([DEMO, "--layers", "five"], "'five' is not a layer"),
+        ([DEMO, "--directions", "0"], "at least 1"),
+        ([DEMO, "--top", "-3"], "at least 1"),
+    ],
+)
+def test_bad_input_gets_one_sentence_and_changes_nothing(arguments, sentence, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(CommandError, match=sentence) as raised:
+        decompose(*arguments)
+    assert "\n" not in str(raised.value)
+    assert not Model.objects.exists() and not Matrix.objects.exists()
+
+
+def test_a_folder_without_weights(checkpoint):
+    (checkpoint / "model.safetensors").unlink()
+    with pytest.raises(CommandError, match="safetensors"):
+        decompose(str(checkpoint))
+    assert not Model.objects.exists()
+
+
+def test_an_unsupported_architecture_is_named_with_the_supported_ones(checkpoint):
+    config = json.loads((checkpoint / "config.json").read_text())
+    (checkpoint / "config.json").write_text(json.dumps({**config, "model_type": "t5", "architectures": ["T5Model"]}))
+    with pytest.raises(CommandError, match=r"t5.*gpt2"):
+        decompose(str(checkpoint))
+    assert not Model.objects.exists()
+
+
+def test_a_truncated_file(checkpoint):
+    weights = checkpoint / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1000])
+    with pytest.raises(CommandError, match=r"model\.safetensors"):
+        decompose(str(checkpoint))
+    assert not Model.objects.exists()
+
+
+def test_weights_that_changed_since_are_refused(checkpoint):
+    decompose(str(checkpoint), "--name", "mine", *SMALL)
+    weights = bytearray((checkpoint / "model.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (checkpoint / "model.safetensors").write_bytes(weights)
+    decompose(str(checkpoint), "--name", "mine", *SMALL)
+    first, second = Model.objects.order_by("pk")
+    assert (first.slug, second.slug) == ("mine", f"mine@{second.revision}")
+    assert str(second.matrices.first().key).startswith(f"mine@{second.revision}/")
+    assert show(f"mine@{second.revision}/mlp_in.0/0+")
+
+
+@pytest.mark.parametrize(
+    ("key", "sentence"),
+    [
+        ("demo", "not a direction's key"),
+        ("demo/ov.0.0/0", "not a direction's key"),
+        ("demo/qv.0/0+", "not a circuit"),
+        ("other/ov.0.0/0+", "no model 'other'"),
+        ("demo/ov.5.0/0+", "not decomposed yet"),
+        ("demo/ov.0.0/3+", "directions 0 to 2, not 3"),
+    ],
+)
+def test_show_says_what_is_missing(key, sentence):
+    decompose(DEMO, "--name", "demo", *SMALL)
+    with pytest.raises(CommandError, match=sentence):
+        show(key)

@@ -1,0 +1,283 @@
+"""The labelling page under a hand: numbers, drafts, double presses, failures, undo; and without a script."""
+
+import pytest
+from django.urls import reverse
+from playwright.sync_api import Page, Route, expect
+
+from labelapp.judgements.models import Judgement
+from labelapp.labelling.models import Project
+from labelapp.labelling.selectors import item_next
+from tests.factories import DirectionFactory, cast_project
+
+TOKENS = [f" word{n}" for n in range(1, 16)]
+
+
+@pytest.fixture
+def owner(live_server, make_user):
+    return make_user("owner")
+
+
+@pytest.fixture
+def project(owner):
+    project = cast_project(owner, n=6)
+    for item in project.items.select_related("direction"):
+        item.direction.tokens = TOKENS
+        item.direction.scores = [1 - 0.03 * place for place in range(15)]
+        item.direction.save()
+    return project
+
+
+@pytest.fixture
+def queue(page: Page, live_server, sign_in, owner, project):
+    sign_in(page, owner)
+    page.goto(live_server.url + reverse("labelling:queue", args=[project.slug]))
+    return page
+
+
+def shown(page):
+    return page.locator("#place .card").get_attribute("data-item")
+
+
+def struck(page):
+    return [int(box.get_attribute("value")) + 1 for box in page.locator("#place [name=misfit]:checked").all()]
+
+
+def mine(project):
+    return list(Judgement.objects.filter(source=project.source, current=True).order_by("pk"))
+
+
+def saved(page, n):
+    expect(page.locator("#queue-head")).to_contain_text(f"{n} of 6")
+
+
+def test_numbers_mark_misfits(queue):
+    queue.keyboard.type("7")
+    assert struck(queue) == [7]
+    queue.keyboard.type("13")
+    assert struck(queue) == [7, 13]
+    queue.keyboard.type("02")
+    assert struck(queue) == [2, 7, 13]
+    queue.keyboard.type("1")
+    expect(queue.locator("#place .tok.pending")).to_have_count(1)
+    expect(queue.locator("#place .tok.pending")).to_have_count(0)  # after .6 s
+    assert struck(queue) == [1, 2, 7, 13]
+    queue.keyboard.type("19")  # there is no 19: 1, then 9
+    assert struck(queue) == [2, 7, 9, 13]
+    queue.keyboard.type("7")
+    expect(queue.locator("#place .n-fit")).to_have_text("12")
+    queue.locator("#place .tok").nth(4).click()
+    assert struck(queue) == [2, 5, 9, 13]
+    expect(queue.locator("#place .fit")).not_to_have_class("fit below")
+    queue.keyboard.type("3")
+    expect(queue.locator("#place .fit")).to_have_class("fit below")  # 10 of 15 are less than 70 %
+
+
+def test_a_number_just_before_the_verdict_counts(queue, project):
+    queue.keyboard.type("1y")
+    saved(queue, 1)
+    assert [row.misfits for row in mine(project)] == [[0]]
+
+
+def test_the_next_item_is_there_before_it_is_asked_for(queue, project, owner):
+    following = item_next(project, owner, after=item_next(project, owner))
+    held: list[Route] = []
+    queue.route("**/judge/", lambda route: held.append(route))
+    queue.keyboard.press("y")
+    expect(queue.locator("#place .card")).to_have_attribute("data-item", following.opaque_id)
+    assert mine(project) == []  # it is shown although nothing is saved yet
+    queue.keyboard.press("n")  # and can be answered
+    expect(queue.locator("#place .card")).to_have_attribute("inert", "")
+    held[0].continue_()
+    saved(queue, 1)
+    held[1].continue_()
+    saved(queue, 2)
+    assert [row.verdict for row in mine(project)] == ["interpretable", "not_interpretable"]
+
+
+def test_a_double_press_makes_one_judgement_an_item(queue, project):
+    queue.evaluate("""() => {
+        const button = document.querySelector('#place [data-key=y]');
+        button.click(); button.click();
+    }""")
+    saved(queue, 1)
+    queue.wait_for_timeout(300)
+    assert len(mine(project)) == 1 and Judgement.objects.count() == 1
+
+
+def test_keys_do_not_fire_while_typing_or_with_a_modifier(queue, project):
+    first = shown(queue)
+    queue.keyboard.press("l")
+    queue.keyboard.type("yes, sunny 7 zebras?")
+    queue.keyboard.press("Enter")  # leaves the field, judges nothing
+    for press in ("Control+y", "Alt+n", "Meta+u"):
+        queue.keyboard.press(press)
+    assert shown(queue) == first and struck(queue) == [] and mine(project) == []
+    expect(queue.locator("#place [name=label]")).to_have_value("yes, sunny 7 zebras?")
+    queue.keyboard.press("y")
+    saved(queue, 1)
+    assert mine(project)[0].label == "yes, sunny 7 zebras?"
+
+
+def test_a_draft_survives_a_reload(queue, project):
+    queue.keyboard.press("l")
+    queue.keyboard.type("half a th")
+    queue.keyboard.press("Escape")
+    queue.keyboard.type("5")
+    queue.reload()
+    expect(queue.locator("#place [name=label]")).to_have_value("half a th")
+    assert struck(queue) == [5]
+    expect(queue.locator("#place .n-fit")).to_have_text("14")
+    queue.keyboard.press("n")
+    saved(queue, 1)
+    assert (mine(project)[0].label, mine(project)[0].misfits) == ("half a th", [4])
+    assert queue.evaluate("Object.keys(localStorage).filter(key => key.startsWith('tealeaves.draft'))") == []
+
+
+def test_undo_brings_back_what_was_entered(queue, project):
+    first = shown(queue)
+    queue.keyboard.press("l")
+    queue.keyboard.type("pets")
+    queue.keyboard.press("Escape")
+    queue.keyboard.type("3")
+    queue.locator("#place [name=kind]").select_option("topic")
+    queue.locator("h1").click()
+    queue.keyboard.press("n")
+    saved(queue, 1)
+    second = shown(queue)
+    queue.keyboard.press("z")
+    expect(queue.locator("#place .card")).to_have_attribute("data-item", first)
+    saved(queue, 0)
+    expect(queue.locator("#place [name=label]")).to_have_value("pets")
+    expect(queue.locator("#place [name=kind]")).to_have_value("topic")
+    assert struck(queue) == [3]
+    expect(queue.locator("#place .before")).to_contain_text("not interpretable")
+    queue.keyboard.press("y")
+    expect(queue.locator("#place .card")).to_have_attribute("data-item", second)
+    saved(queue, 1)
+    assert [(row.verdict, row.label) for row in mine(project)] == [("interpretable", "pets")]
+
+
+def test_a_failed_save_stays_with_a_retry_and_loses_nothing(queue, project, browser_errors):
+    first = shown(queue)
+    queue.route("**/judge/", lambda route: route.abort())
+    queue.keyboard.press("l")
+    queue.keyboard.type("pets")
+    queue.keyboard.press("Escape")
+    queue.keyboard.press("y")
+    notice = queue.locator("#save-error .notice")
+    expect(notice).to_contain_text("The server cannot be reached")
+    expect(notice).to_contain_text("Not saved; your answer is kept")
+    assert shown(queue) != first and mine(project) == []
+    queue.keyboard.press("z")  # back to it, as it was
+    expect(queue.locator("#place .card")).to_have_attribute("data-item", first)
+    expect(queue.locator("#place [name=label]")).to_have_value("pets")
+    queue.keyboard.press("u")
+    expect(notice).to_be_visible()
+    queue.unroute("**/judge/")
+    queue.get_by_role("button", name="Send it again").click()
+    saved(queue, 1)
+    expect(notice).to_have_count(0)
+    assert [(row.verdict, row.label) for row in mine(project)] == [("unsure", "pets")]
+    browser_errors.clear()  # the browser reports the request that was cut off
+
+
+def test_a_refusal_is_one_sentence(queue, project, browser_errors):
+    Project.objects.update(state="paused")
+    first = shown(queue)
+    queue.keyboard.press("y")
+    notice = queue.locator("#save-error .notice")
+    expect(notice).to_contain_text("is paused and takes no judgements")
+    expect(queue.get_by_role("button", name="Send it again")).to_have_count(0)
+    queue.get_by_role("button", name="Go back to it").click()
+    assert shown(queue) == first and mine(project) == []
+    browser_errors.clear()  # the browser reports the 422
+
+
+def test_skip_and_the_end_of_the_queue(queue, project):
+    skipped = shown(queue)
+    queue.keyboard.press("s")
+    for n in range(1, 6):
+        expect(queue.locator("#place .card")).not_to_have_attribute("data-item", skipped)
+        queue.keyboard.press("y")
+        saved(queue, n)
+    expect(queue.locator("#place .card")).to_have_attribute("data-item", skipped)
+    queue.keyboard.press("u")
+    expect(queue.get_by_role("heading", name="You have judged all 6")).to_be_visible()
+    queue.keyboard.press("z")
+    expect(queue.locator("#place .card")).to_have_attribute("data-item", skipped)
+    saved(queue, 5)
+
+
+def test_fast_hands_lose_nothing(queue, project):
+    for n in range(6):
+        expect(queue.locator("#place .card[data-item]:not([inert])")).to_have_count(1)
+        queue.keyboard.press("ynu"[n % 3])
+    saved(queue, 6)
+    assert len(mine(project)) == 6 == len({row.direction_id for row in mine(project)})
+
+
+def test_shortcuts_can_be_seen_and_changed(queue, project):
+    queue.keyboard.press("?")
+    dialog = queue.locator("#keys")
+    expect(dialog).to_be_visible()
+    for name in ("Interpretable", "Not interpretable", "Unsure", "Skip", "Undo", "Go to models"):
+        expect(dialog.get_by_role("row").filter(has_text=name).first).to_be_visible()
+    queue.keyboard.press("y")  # no shortcut fires behind the dialog
+    change = dialog.get_by_role("button", name="Change the key for: Interpretable", exact=True)
+    change.click()
+    queue.keyboard.press("n")
+    expect(dialog.locator("#keys-wrong")).to_contain_text("already stands for: Not interpretable")
+    change.click()
+    queue.keyboard.press("5")
+    expect(dialog.locator("#keys-wrong")).to_contain_text("Digits mark words")
+    queue.keyboard.press("i")
+    queue.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
+    assert mine(project) == []
+    queue.reload()
+    expect(queue.locator("#place .btn.go kbd")).to_have_text("i")
+    queue.keyboard.press("y")
+    queue.keyboard.press("i")
+    saved(queue, 1)
+    expect(queue.locator("#place .btn.go kbd")).to_have_text("i")
+    assert len(mine(project)) == 1
+
+
+def test_without_a_script_it_is_a_plain_form(browser, live_server, owner, project, client_of):
+    session = client_of(owner).cookies["sessionid"].value
+    context = browser.new_context(java_script_enabled=False)
+    context.add_cookies([{"name": "sessionid", "value": session, "url": live_server.url}])
+    page = context.new_page()
+    page.goto(live_server.url + reverse("labelling:queue", args=[project.slug]))
+    first = shown(page)
+    page.locator("#place .tok").nth(2).click()
+    page.fill("#place [name=label]", "pets")
+    page.press("#place [name=label]", "Enter")  # is no verdict here either
+    assert shown(page) == first and mine(project) == []
+    page.get_by_role("button", name="Not", exact=True).click()
+    assert shown(page) != first
+    assert [(row.verdict, row.label, row.misfits) for row in mine(project)] == [("not_interpretable", "pets", [2])]
+    page.get_by_role("button", name="Undo").click()
+    assert shown(page) == first and struck(page) == [3] and mine(project) == []
+    page.get_by_role("button", name="Skip").click()
+    assert shown(page) != first
+    expect(page.locator("#place kbd.needs-script").first).to_be_hidden()
+    context.close()
+
+
+def test_lists_are_walked_by_keyboard(page: Page, live_server, sign_in, owner, project):
+    cast_project(owner, name="Newer")
+    DirectionFactory()
+    sign_in(page, owner)
+    page.goto(live_server.url + reverse("labelling:projects"))
+    page.keyboard.press("j")
+    expect(page.get_by_role("link", name="Newer", exact=True)).to_be_focused()
+    page.keyboard.press("j")
+    expect(page.get_by_role("link", name="Animals", exact=True)).to_be_focused()
+    page.keyboard.press("k")
+    page.keyboard.press("j")
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(live_server.url + reverse("labelling:queue", args=[project.slug]))
+    page.keyboard.press("g")
+    page.keyboard.press("u")
+    expect(page).to_have_url(live_server.url + reverse("autolabel:runs"))

@@ -1,0 +1,50 @@
+"""What every room's tests share. Fixtures of one room belong in tests/<room>/conftest.py."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from hypothesis import settings as hypothesis_settings
+
+from tests.support.parts import LEFT_OUT
+
+pytest_plugins = ["tests.support.cast", "tests.support.workers", "tests.support.browser"]
+
+# How long an example takes says nothing on a machine that runs other things as well.
+hypothesis_settings.register_profile("tealeaves", deadline=None)
+hypothesis_settings.load_profile("tealeaves")
+
+DATABASE_FIXTURES = {"db", "transactional_db", "django_db_reset_sequences", "live_server"}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "database: touches a database; runs on PostgreSQL too (set by itself)")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        fixtures = set(getattr(item, "fixturenames", ()))
+        if fixtures & DATABASE_FIXTURES or item.get_closest_marker("django_db"):
+            item.add_marker(pytest.mark.database)
+
+
+def pytest_report_header() -> str:
+    return f"database: {settings.DATABASES['default']['ENGINE'].rpartition('.')[2]}, data: {settings.DATA_DIR}"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    reasons = Counter(str(report.longrepr[2]) for report in terminalreporter.getreports("skipped"))
+    for reason, number in reasons.items():
+        if LEFT_OUT in reason:
+            terminalreporter.write_line(f"{number} tests {reason.removeprefix('Skipped: ')}", yellow=True)
+
+
+@pytest.fixture
+def data_dir() -> Path:
+    """The tests' own data directory; a worker of the tests shares it, and var/ is never touched."""
+    assert Path(os.environ["TEALEAVES_DATA"]) == settings.DATA_DIR
+    return settings.DATA_DIR

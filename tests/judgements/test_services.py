@@ -1,0 +1,142 @@
+"""One table for people and machines; append-only; summaries in the same transaction."""
+
+import pytest
+from django.db import IntegrityError, transaction
+
+from labelapp.judgements.models import Judge, Judgement, Summary
+from labelapp.judgements.selectors import judgement_last, judgements_standing
+from labelapp.judgements.services import (
+    Draft,
+    JudgementError,
+    judge_ensure,
+    judge_of_user,
+    judgement_record,
+    judgement_withdraw,
+    judgements_record_new,
+    summaries_verify,
+    verdicts_by_rule,
+    verification_record,
+)
+from tests.factories import DirectionFactory
+
+pytestmark = pytest.mark.django_db
+SOURCE = "project:1"
+
+
+@pytest.fixture
+def person(annotator):
+    return judge_of_user(annotator)
+
+
+@pytest.fixture
+def machine():
+    return judge_ensure(type=Judge.Type.PROMPT, name="labeler", parameters={"model": "m"})
+
+
+@pytest.fixture
+def direction():
+    return DirectionFactory()
+
+
+def say(judge, direction, verdict="interpretable", source=SOURCE, **fields):
+    return judgement_record(judge=judge, source=source, draft=Draft(direction.pk, verdict, **fields))
+
+
+def counts(rule="labeler"):
+    rows = Summary.objects.filter(rule=rule)
+    return {
+        (row.judge.name, verdict): getattr(row, verdict)
+        for row in rows
+        for verdict in ("interpretable", "not_interpretable", "unsure", "unparsed")
+        if getattr(row, verdict)
+    }
+
+
+def test_the_same_person_and_the_same_parameters_are_the_same_judge(annotator, machine):
+    assert judge_of_user(annotator) == judge_of_user(annotator)
+    assert judge_ensure(type="prompt", name="other name", parameters={"model": "m"}) == machine
+    assert judge_ensure(type="prompt", name="labeler", parameters={"model": "n"}) != machine
+
+
+def test_a_correction_supersedes_and_keeps_the_first(person, direction):
+    first = say(person, direction, label="animals", misfits=[3, 1, 3], tokens_shown=5)
+    second = say(person, direction, "not_interpretable")
+    first.refresh_from_db()
+    assert (first.current, second.current, second.supersedes) == (False, True, first)
+    assert first.misfits == [1, 3]
+    assert [row.pk for row in judgements_standing([direction.pk])[direction.pk]] == [second.pk]
+    assert counts() == {(person.name, "not_interpretable"): 1}
+
+
+def test_an_undo_adds_a_row_and_the_judgement_before_stands_again(person, direction):
+    first = say(person, direction)
+    second = say(person, direction, "unsure")
+    withdrawal = judgement_withdraw(second)
+    assert withdrawal is not None and withdrawal.withdraws == second and not withdrawal.current
+    assert judgement_last(source=SOURCE, judge_id=person.pk) == first
+    assert counts() == {(person.name, "interpretable"): 1}
+    assert judgement_withdraw(second) is None
+    assert judgement_withdraw(first) is not None
+    assert judgement_last(source=SOURCE, judge_id=person.pk) is None
+    assert counts() == {}
+    assert Judgement.objects.count() == 4
+
+
+def test_projects_are_apart(person, direction):
+    say(person, direction)
+    say(person, direction, "unsure", source="project:2")
+    assert len(judgements_standing([direction.pk])[direction.pk]) == 2
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"verdict": "maybe"}, "not a verdict"),
+        ({"verdict": "unparsed"}, "not a verdict"),
+        ({"label": "x" * 10_000}, "200 characters"),
+        ({"label": "a\x00b"}, "control characters"),
+        ({"label": "a\nb"}, "line breaks"),
+        ({"label": "\u202eabc"}, "control characters"),
+        ({"kind": "colour"}, "not a kind"),
+        ({"misfits": [5], "tokens_shown": 5}, "5 tokens shown"),
+        ({"misfits": [-1], "tokens_shown": 5}, "5 tokens shown"),
+    ],
+)
+def test_bad_input_gets_a_sentence_and_changes_nothing(person, direction, fields, sentence):
+    with pytest.raises(JudgementError, match=sentence):
+        say(person, direction, **fields)
+    assert not Judgement.objects.exists() and not Summary.objects.exists()
+
+
+def test_the_database_itself_refuses_two_current_judgements(person, direction):
+    say(person, direction)
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Judgement.objects.create(direction=direction, judge=person, source=SOURCE, verdict="unsure")
+
+
+def test_a_machine_judges_each_direction_once(machine):
+    directions = DirectionFactory.create_batch(3)
+    drafts = [Draft(direction.pk, "interpretable", label="x") for direction in directions]
+    assert judgements_record_new(judge=machine, source="run:1", drafts=drafts[:2]) == 2
+    assert judgements_record_new(judge=machine, source="run:1", drafts=drafts) == 1
+    assert Judgement.objects.count() == 3
+    assert summaries_verify() == []
+
+
+def test_the_rule_both_needs_a_yes_from_labeler_and_verifier(machine, direction):
+    verifier = judge_ensure(type=Judge.Type.PROMPT, name="verifier", parameters={"verifier": True})
+    judgement = say(machine, direction, source="run:1")
+    assert verdicts_by_rule(judgement) == {"labeler": "interpretable"}
+    verification_record(judgement=judgement, judge=verifier, answer="no")
+    assert counts("labeler") == {("labeler", "interpretable"): 1}
+    assert counts("both") == {("labeler", "not_interpretable"): 1}
+    assert summaries_verify() == []
+
+
+def test_verify_finds_and_repairs_what_differs(person, direction):
+    say(person, direction)
+    Summary.objects.update(interpretable=5, unsure=1)
+    lines = summaries_verify()
+    assert len(lines) == 2 and "interpretable is 5, should be 1" in lines[0]
+    assert len(summaries_verify(repair=True)) == 2
+    assert summaries_verify() == []

@@ -1,0 +1,164 @@
+"""Whole layers, against products that are materialised in float64 from the saved model's own tensors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from workers.weights.checkpoint import Checkpoint, open_checkpoint
+from workers.weights.engine import decompose_layer
+from workers.weights.errors import BadSelection
+from workers.weights.results import MatrixResult
+from workers.weights.spectrum import relative_gaps
+
+ALL = ("ov", "mlp_in", "mlp_out")
+WIDTH, HEADS = 24, 3
+
+
+@pytest.fixture(scope="module")
+def checkpoint(gpt2_folder: Path) -> Checkpoint:
+    return open_checkpoint(str(gpt2_folder))
+
+
+def materialised(folder: Path, layer: int, circuit: str, head: int | None) -> np.ndarray:
+    """The matrix in float64, read by other code than the adapter's: axis 0 reads, axis 1 writes."""
+    tensors = {name: tensor.astype(np.float64) for name, tensor in load_file(folder / "model.safetensors").items()}
+    block = f"transformer.h.{layer}."
+    if circuit == "mlp_in":
+        return np.diag(tensors[block + "ln_2.weight"]) @ tensors[block + "mlp.c_fc.weight"]
+    if circuit == "mlp_out":
+        return tensors[block + "mlp.c_proj.weight"]
+    assert head is not None
+    own = slice(head * WIDTH // HEADS, (head + 1) * WIDTH // HEADS)
+    value = np.split(tensors[block + "attn.c_attn.weight"], 3, axis=1)[2][:, own]
+    return np.diag(tensors[block + "ln_1.weight"]) @ value @ tensors[block + "attn.c_proj.weight"][own]
+
+
+@pytest.mark.parametrize("layer", [0, 1])
+def test_singular_values_and_vectors(checkpoint: Checkpoint, gpt2_folder: Path, layer: int) -> None:
+    results = decompose_layer(checkpoint, layer, circuits=ALL, directions=5, top=4)
+    assert [(r.circuit, r.layer, r.head) for r in results] == [
+        *(("ov", layer, head) for head in range(HEADS)),
+        ("mlp_in", layer, None),
+        ("mlp_out", layer, None),
+    ]
+    for result in results:
+        left, values, right = np.linalg.svd(materialised(gpt2_folder, layer, result.circuit, result.head))
+        rank = 8 if result.circuit == "ov" else WIDTH
+        assert result.rank == rank
+        np.testing.assert_allclose(result.singular_values, values[:rank], rtol=1e-8)
+        expected = {"read": left.T, "write": right}
+        names = {"ov": ["read", "write"], "mlp_in": ["read"], "mlp_out": ["write"]}[result.circuit]
+        assert [side.side for side in result.sides] == names
+        for side in result.sides:
+            cosines = (side.vectors * expected[side.side][:5]).sum(1)
+            np.testing.assert_allclose(np.abs(cosines), 1, atol=1e-5)
+            assert side.vectors.dtype == np.float32 and side.vectors.shape == (5, WIDTH)
+
+
+def test_read_and_write_of_one_head_share_their_sign(checkpoint: Checkpoint, gpt2_folder: Path) -> None:
+    for result in decompose_layer(checkpoint, 0, circuits=["ov"], top=3):
+        read, write = result.side("read").vectors, result.side("write").vectors
+        mapped = read @ materialised(gpt2_folder, 0, "ov", result.head)
+        np.testing.assert_allclose(mapped, result.singular_values[:, None] * write, atol=1e-4)
+
+
+def test_readouts_belong_to_the_stored_vectors(checkpoint: Checkpoint) -> None:
+    unembedding = checkpoint.unembedding().numpy().astype(np.float64)
+    for result in decompose_layer(checkpoint, 1, circuits=ALL, directions=6, top=7):
+        for side in result.sides:
+            scores = side.vectors.astype(np.float64) @ unembedding.T
+            for end, sign in enumerate((1, -1)):
+                best = np.argsort(-sign * scores, axis=1, kind="stable")[:, :7]
+                np.testing.assert_array_equal(side.token_ids[:, end], best)
+                expected = np.take_along_axis(sign * scores, best, 1)
+                np.testing.assert_allclose(side.scores[:, end], expected, atol=1e-5)
+            np.testing.assert_allclose(side.score_mean, scores.mean(1), atol=1e-5)
+            np.testing.assert_allclose(side.score_std, scores.std(1), rtol=1e-4)
+
+
+def test_gaps_and_blocks_are_those_of_the_whole_spectrum(checkpoint: Checkpoint) -> None:
+    """The last direction that is asked for forms a block with the next one, which is not."""
+    values = decompose_layer(checkpoint, 0, circuits=["mlp_in"], top=3)[0].singular_values
+    above, below = relative_gaps(values)
+    k = int(np.nanargmin(below)) + 1
+    (result,) = decompose_layer(
+        checkpoint, 0, circuits=["mlp_in"], directions=k, top=3, block_threshold=float(below[k - 1])
+    )
+    np.testing.assert_array_equal(result.gap_above, above[:k])
+    np.testing.assert_array_equal(result.gap_below, below[:k])
+    assert result.block.tolist() == [-1] * (k - 1) + [0]
+
+
+def test_directions_none_takes_all_and_too_many_take_what_there_is(checkpoint: Checkpoint) -> None:
+    for directions in (None, 1000):
+        ov, mlp = decompose_layer(checkpoint, 0, circuits=["ov", "mlp_out"], heads=[1], directions=directions, top=2)
+        assert len(ov.side("write").vectors) == 8 and len(mlp.side("write").vectors) == WIDTH
+        gram = mlp.side("write").vectors @ mlp.side("write").vectors.T
+        np.testing.assert_allclose(gram, np.eye(WIDTH), atol=1e-5)
+
+
+def test_some_heads_are_the_same_as_among_all(checkpoint: Checkpoint) -> None:
+    whole = decompose_layer(checkpoint, 1, circuits=["ov"], top=5)
+    some = decompose_layer(checkpoint, 1, circuits=["ov"], heads=[2, 0], top=5)
+    assert [result.head for result in some] == [0, 2]
+    for ours, theirs in zip(some, (whole[0], whole[2]), strict=True):
+        assert_same(ours, theirs)
+
+
+def test_the_same_twice_and_with_the_unembedding_passed(gpt2_folder: Path) -> None:
+    first = decompose_layer(open_checkpoint(str(gpt2_folder)), 0, circuits=ALL, top=5)
+    again = open_checkpoint(str(gpt2_folder))
+    second = decompose_layer(again, 0, circuits=ALL, top=5, unembedding=again.unembedding())
+    for ours, theirs in zip(first, second, strict=True):
+        assert_same(ours, theirs)
+
+
+def assert_same(ours: MatrixResult, theirs: MatrixResult) -> None:
+    np.testing.assert_array_equal(ours.singular_values, theirs.singular_values)
+    for side, other in zip(ours.sides, theirs.sides, strict=True):
+        np.testing.assert_array_equal(side.vectors, other.vectors)
+        np.testing.assert_array_equal(side.token_ids, other.token_ids)
+        np.testing.assert_allclose(side.scores, other.scores, rtol=1e-6)
+
+
+def test_results_are_handed_out_as_they_are_made(checkpoint: Checkpoint) -> None:
+    seen: list[MatrixResult] = []
+    results = decompose_layer(checkpoint, 0, circuits=ALL, top=3, on_matrix=seen.append)
+    assert all(one is other for one, other in zip(seen, results, strict=True))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"layer": 2},
+        {"layer": -1},
+        {"circuits": ["qk"]},
+        {"circuits": []},
+        {"heads": [3]},
+        {"heads": []},
+        {"directions": 0},
+        {"top": 0},
+        {"top": 61},
+    ],
+    ids=str,
+)
+def test_what_the_model_does_not_have_gets_a_sentence(checkpoint: Checkpoint, wrong: dict[str, object]) -> None:
+    arguments: dict[str, object] = {"layer": 0, "circuits": ["ov"], "top": 3} | wrong
+    layer = arguments.pop("layer")
+    with pytest.raises(BadSelection, match=r"^[A-Z0-9].*\.$"):
+        decompose_layer(checkpoint, layer, **arguments)  # type: ignore[arg-type]
+
+
+def test_the_demo_model_end_to_end(demo_folder: Path) -> None:
+    """Real weights: the directions that the post describes, the rarest and the commonest tokens, come first."""
+    checkpoint = open_checkpoint(str(demo_folder))
+    words = checkpoint.vocabulary()
+    (result,) = decompose_layer(checkpoint, 4, circuits=["mlp_in"], directions=8, top=10)
+    ends = [{words[token] for token in end} for end in result.side("read").token_ids[0]]
+    common = {",", ".", " of", " and", " the", " a", " in", " or", " to"}
+    assert max(len(end & common) for end in ends) >= 6
+    assert result.rank == checkpoint.info.d_model
