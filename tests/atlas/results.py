@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from django.db import transaction
 
 from labelapp.atlas.services import matrix_store
 from workers.weights.info import ModelInfo
@@ -27,9 +28,10 @@ def matrix_result(n=4, top=5, *, circuit="ov", layer=0, head=0, seed=0, sides=("
     )  # fmt: skip
 
 
-def store(model, result, **fields):
+def store(model, result):
     places = {side.side: {"file": f"{result.circuit}-{len(side.vectors)}", "row": 0} for side in result.sides}
-    return matrix_store(model, result, vectors=places, tokens=VOCABULARY, **fields)
+    with transaction.atomic():  # as the task does it
+        return matrix_store(model, result, vectors=places, tokens=VOCABULARY)
 
 
 def _side(name, n, top, rng):

@@ -192,7 +192,13 @@ def test_every_setting_is_documented_and_the_other_way_round():
 
 def test_the_environment_is_read_in_the_settings_alone():
     """What else looks into os.environ does so in order to start another process, or before the settings exist."""
-    allowed = {"config/settings.py", "config/asgi.py", "config/wsgi.py", "operations/children.py"}
+    allowed = {
+        "config/settings.py",
+        "config/asgi.py",
+        "config/wsgi.py",
+        "operations/children.py",
+        "operations/supervisor.py",
+    }
     folder = settings.BASE_DIR / "labelapp"
     readers = {str(path.relative_to(folder)) for path in folder.rglob("*.py") if "os.environ" in path.read_text()}
     assert readers <= allowed
