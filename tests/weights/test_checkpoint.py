@@ -34,7 +34,7 @@ def test_info(gpt2_folder: Path) -> None:
     sizes = (info.n_layers, info.n_heads, info.n_kv_heads, info.d_model, info.d_head, info.d_mlp, info.vocab_size)
     assert sizes == (2, 3, 3, 24, 8, 40, 60)
     assert (info.name, info.source, info.architecture) == ("small-gpt-2", str(gpt2_folder), "gpt2")
-    assert info.tied and info.circuits == ("ov", "mlp_in", "mlp_out")
+    assert info.tied and info.circuits == ("ov", "qk", "mlp_in", "mlp_out", "embed", "unembed")
     assert info.revision == info.weights_hash[:7] and len(info.weights_hash) == 64
 
 

@@ -25,7 +25,7 @@ def test_circuits_come_in_a_fixed_order() -> None:
 
 @pytest.mark.parametrize("text", ["", "vo", "ov,mlp", "OV"])
 def test_bad_circuits_get_a_sentence_that_lists_the_good(text: str) -> None:
-    with pytest.raises(BadSelection, match=r"ov, mlp_in, mlp_out\.$"):
+    with pytest.raises(BadSelection, match=r"ov, qk, mlp_in, mlp_gate, mlp_out, embed, unembed\.$"):
         parse_circuits(text)
 
 

@@ -6,12 +6,14 @@ torch and transformers are imported when a checkpoint is opened or read, not wit
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workers.weights.architectures import adapter_class
-from workers.weights.architectures.base import Adapter
-from workers.weights.errors import DamagedWeights, NoWeights, WeightsError, first_line
+from workers.weights.architectures import SUPPORTED, adapter_class
+from workers.weights.architectures.base import Adapter, UnsupportedVariant
+from workers.weights.errors import DamagedWeights, NoWeights, UnsupportedArchitecture, WeightsError, first_line
+from workers.weights.folding import fold_table
 from workers.weights.headers import WIDTHS, TensorEntry, read_header
 from workers.weights.info import ModelInfo, model_slug
 from workers.weights.source import Located, content_hash, locate, read_json, weight_files
@@ -67,7 +69,7 @@ class Checkpoint:
         self.adapter = adapter
         self.folder = found.folder
         self._entries = entries
-        self._unembedding: Tensor | None = None
+        self._unembeddings: dict[str, Tensor] = {}
         self.info = self._describe(found, model_type, files)
 
     def tensor(self, name: str) -> Tensor:
@@ -75,29 +77,34 @@ class Checkpoint:
 
         Raises DamagedWeights where it is missing, unreadable, or holds infinities or NaN.
         """
-        import torch
-        from safetensors import SafetensorError, safe_open
+        return self._read(name, lambda tensors: tensors.get_tensor(name))
 
-        if name not in self._entries:
-            raise DamagedWeights(f"{self.folder} lacks the tensor {name}; download or copy the weights again.")
-        file = self._entries[name].file
-        try:
-            # "pt" because numpy has no bfloat16.
-            with safe_open(file, framework="pt") as tensors:
-                tensor: Tensor = tensors.get_tensor(name).to(torch.float32)
-        except (SafetensorError, OSError) as error:
-            raise DamagedWeights(
-                f"{file} cannot be read any more ({first_line(error)}); download or copy it again."
-            ) from error
-        if not bool(torch.isfinite(tensor).all()):
-            raise DamagedWeights(f"The tensor {name} in {file} holds infinite or undefined values; use other weights.")
-        return tensor
+    def embedding(self, *, preprocessing: str = "raw") -> Tensor:
+        """The token embedding [vocab_size, d_model] as it enters the residual stream, float32 on the CPU.
 
-    def unembedding(self) -> Tensor:
-        """The unembedding [vocab_size, d_model], float32 on the CPU; read once and kept."""
-        if self._unembedding is None:
-            self._unembedding = self.tensor(self.adapter.unembedding_name)
-        return self._unembedding
+        Raw it is the file's (Gemma multiplies it by √D, a scalar that is left out); folded it is centred where
+        the norms centre. Read each time and not kept; of a tied raw model it is the kept unembedding, if read.
+        """
+        name = self.adapter.embedding_name
+        if preprocessing == "raw":
+            kept = self._unembeddings.get("raw") if name == self.adapter.unembedding_name else None
+            return self.tensor(name) if kept is None else kept
+        return fold_table(self.tensor(name), None, centres=self.adapter.final_norm(self.tensor).centres)
+
+    def unembedding(self, *, preprocessing: str = "raw") -> Tensor:
+        """The unembedding [vocab_size, d_model], float32 on the CPU; read once and kept.
+
+        ``raw`` is the file's. ``folded`` has the final norm's gain multiplied in and is centred over d_model
+        where that norm centres; the constant that the norm's bias adds to each token's score is no part of it
+        (``folding.unembedding_bias``). Each preprocessing is kept once it is asked for.
+        """
+        if preprocessing not in self._unembeddings:
+            table = self.tensor(self.adapter.unembedding_name)
+            if preprocessing == "folded":
+                norm = self.adapter.final_norm(self.tensor)
+                table = fold_table(table, norm.gain, centres=norm.centres)
+            self._unembeddings[preprocessing] = table
+        return self._unembeddings[preprocessing]
 
     def vocabulary(self) -> list[str]:
         """The string of each row of the unembedding (``vocabulary.py``). Raises NoWeights, DamagedWeights."""
@@ -131,7 +138,39 @@ class Checkpoint:
         if embedding == unembedding or not self.adapter.tie_flag:
             return embedding == unembedding
         # A tied head that was written out a second time, or a flag that is wrong: only the values can tell.
-        return bool((self.tensor(embedding) == self.unembedding()).all())
+        size = self.adapter.sizes.vocab_size
+        return all(
+            bool((self._rows(embedding, rows) == self._rows(unembedding, rows)).all())
+            for start in range(0, size, _ROWS)
+            for rows in [slice(start, start + _ROWS)]
+        )
+
+    def _rows(self, name: str, rows: slice) -> Tensor:
+        return self._read(name, lambda tensors: tensors.get_slice(name)[rows])
+
+    def _read(self, name: str, take: Callable[[Any], Tensor]) -> Tensor:
+        """What ``take`` gets from the opened file that holds the tensor ``name``, in float32 and checked."""
+        import torch
+        from safetensors import SafetensorError, safe_open
+
+        if name not in self._entries:
+            raise DamagedWeights(f"{self.folder} lacks the tensor {name}; download or copy the weights again.")
+        file = self._entries[name].file
+        try:
+            # "pt" because numpy has no bfloat16.
+            with safe_open(file, framework="pt") as tensors:
+                tensor = take(tensors).to(torch.float32)
+        except (SafetensorError, OSError) as error:
+            raise DamagedWeights(
+                f"{file} cannot be read any more ({first_line(error)}); download or copy it again."
+            ) from error
+        if not bool(torch.isfinite(tensor).all()):
+            raise DamagedWeights(f"The tensor {name} in {file} holds infinite or undefined values; use other weights.")
+        return tensor
+
+
+_ROWS = 8192
+"""How many rows of a vocabulary's tables are compared at once."""
 
 
 def _model_type(folder: Path) -> str:
@@ -153,6 +192,8 @@ def _make_adapter(kind: type[Adapter], folder: Path, entries: dict[str, TensorEn
         return kind(config, entries.keys())
     except WeightsError:
         raise
+    except UnsupportedVariant as error:
+        raise UnsupportedArchitecture(str(error), SUPPORTED) from error
     except Exception as error:  # a configuration's own validation raises many kinds
         raise DamagedWeights(
             f"{folder / 'config.json'} cannot be used ({first_line(error)}); download or copy it again."

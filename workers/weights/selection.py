@@ -7,10 +7,21 @@ from collections.abc import Sequence
 
 from workers.weights.errors import BadSelection
 
-SIDES: dict[str, tuple[str, ...]] = {"ov": ("read", "write"), "mlp_in": ("read",), "mlp_out": ("write",)}
+SIDES: dict[str, tuple[str, ...]] = {
+    "ov": ("read", "write"),
+    "qk": ("query", "key"),
+    "mlp_in": ("read",),
+    "mlp_gate": ("read",),
+    "mlp_out": ("write",),
+    "embed": ("write",),
+    "unembed": ("read",),
+}
 """The sides of each circuit that live in the residual stream, in the order in which results hold them."""
 
 CIRCUITS = tuple(SIDES)
+CIRCUITS_WITH_HEADS = ("ov", "qk")
+CIRCUITS_WITHOUT_LAYER = ("embed", "unembed")
+PREPROCESSINGS = ("raw", "folded")
 
 
 def parse_circuits(text: str | Sequence[str], supported: Sequence[str] = CIRCUITS) -> list[str]:
