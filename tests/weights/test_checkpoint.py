@@ -171,11 +171,11 @@ def test_no_tokenizer(copy_of_gpt2: Path) -> None:
         open_checkpoint(str(copy_of_gpt2)).vocabulary()
 
 
-@pytest.mark.parametrize("model_type", ["t5", "no_such_thing"])
+@pytest.mark.parametrize("model_type", ["t5", "bert", "gpt_bigcode", "no_such_thing"])
 def test_an_unsupported_architecture_is_named(change_config: Callable[..., Path], model_type: str) -> None:
     folder = change_config(model_type=model_type)
     text = refusal(folder, UnsupportedArchitecture)
-    assert f"'{model_type}'" in text and "gpt2" in text
+    assert f"'{model_type}'" in text and "gpt2, gpt_neo" in text
 
 
 def test_a_configuration_without_model_type_is_named_by_its_class(change_config: Callable[..., Path]) -> None:
@@ -348,6 +348,14 @@ def hub_error(kind: str) -> Exception:
     httpx = sys.modules[errors.HfHubHTTPError.__mro__[1].__module__]
     if kind == "OSError":
         return OSError(28, "No space left on device")
+    if kind == "PermissionError":
+        return PermissionError(13, "Permission denied", "/cache/blobs/x")
+    if kind == "OfflineModeIsEnabled":
+        return errors.OfflineModeIsEnabled("HF_HUB_OFFLINE=1")
+    if kind == "LocalEntryNotFoundError":
+        return errors.LocalEntryNotFoundError("An error happened while trying to locate the files on the Hub")
+    if kind.startswith("RuntimeError"):  # of hf_xet
+        return RuntimeError(f"Data processing error: {kind.partition(': ')[2]}")
     if kind == "ConnectError":
         return httpx.ConnectError("no route")
     response = httpx.Response(403, request=httpx.Request("GET", "https://example.org"))
@@ -364,6 +372,11 @@ def hub_error(kind: str) -> Exception:
         ("HfHubHTTPError", "could not be fetched"),
         ("ConnectError", "cannot be reached"),
         ("OSError", "disk is full"),
+        ("RuntimeError: File I/O error: No space left on device (os error 28)", "disk is full"),
+        ("RuntimeError: CAS service error", "could not be fetched"),
+        ("PermissionError", "/cache/blobs/x may not be written"),
+        ("OfflineModeIsEnabled", "cannot be reached"),
+        ("LocalEntryNotFoundError", "cannot be reached"),
     ],
 )
 def test_what_the_hub_answers_becomes_a_sentence(

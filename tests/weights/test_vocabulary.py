@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.weights.conftest import byte_level_tokenizer
-from workers.weights.errors import DamagedWeights, NoWeights
+from workers.weights.errors import DamagedWeights, NoWeights, WeightsError
 from workers.weights.vocabulary import (
     copy_tokenizer,
     decode_byte_level,
@@ -125,3 +126,15 @@ def test_the_demo_vocabulary(demo_folder: Path) -> None:
     single = {word for word in words if len(word.encode("utf-8", "surrogateescape")) == 1}
     assert {bytes([byte]).decode("utf-8", "surrogateescape") for byte in range(256)} <= single
     assert " the" in words and "\x00" in words
+
+
+def test_a_full_disk_gets_a_sentence(gpt2_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(shutil, "copyfile", refuse)
+    with pytest.raises(WeightsError, match="disk is full"):
+        copy_tokenizer(gpt2_folder, tmp_path / "target")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(WeightsError, match="could not be stored"):
+        copy_tokenizer(gpt2_folder, tmp_path / "file")

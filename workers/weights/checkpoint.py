@@ -130,6 +130,7 @@ class Checkpoint:
             tied=self._is_tied(),
             circuits=self.adapter.circuits,
             weights_hash=weights_hash,
+            rotary=self.adapter.rotary,
             **cut,
         )
 

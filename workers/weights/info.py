@@ -14,7 +14,8 @@ class ModelInfo:
     digits of the commit for a hub model, of ``weights_hash`` for a folder. ``weights_hash`` is a sha256 of
     the content of the weights' files and of the sizes by which they are cut into heads, so equal hashes mean
     equal matrices. ``tied`` says that the unembedding is the embedding. ``circuits`` are those that can be
-    decomposed here.
+    decomposed here; of them ``embed`` and ``unembed`` belong to no layer. ``rotary`` says that the model turns
+    queries and keys by their position, so that ``qk`` is what holds at distance 0.
     """
 
     name: str
@@ -31,6 +32,7 @@ class ModelInfo:
     tied: bool
     circuits: tuple[str, ...]
     weights_hash: str
+    rotary: bool = False
 
 
 def model_slug(name: str) -> str:

@@ -104,21 +104,45 @@ def _download(source: str, revision: str | None) -> Path:
     except OSError as error:
         raise _network_or_disk(source, at, error) from error
     except Exception as error:
-        # The client lets its HTTP library's own errors through (no route, no name service, a broken proxy).
-        if type(error).__module__.startswith(("httpx", "httpcore", "requests", "urllib3")):
+        # The client lets its HTTP library's own errors through (no route, no name service, a broken proxy), and
+        # its downloader's, which is written in Rust and knows RuntimeError alone.
+        if isinstance(error, RuntimeError) or type(error).__module__.startswith(_HTTP):
             raise _network_or_disk(source, at, error) from error
         raise
 
 
+_HTTP = ("httpx", "httpcore", "requests", "urllib3")
+
+
 def _network_or_disk(source: str, at: str, error: Exception) -> WeightsError:
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if is_full(error):
         return WeightsError(
             f"The disk is full: '{source}' could not be stored in the Hugging Face cache; free some space."
+        )
+    if isinstance(error, PermissionError) and error.filename:
+        return WeightsError(
+            f"'{source}' could not be stored in the Hugging Face cache: {error.filename} may not be written; "
+            "change who may, or set HF_HOME to another folder."
+        )
+    if isinstance(error, RuntimeError):
+        return UnknownModel(
+            f"'{source}' could not be fetched from Hugging Face ({first_line(error)}); try again later."
         )
     return UnknownModel(
         f"There is no folder '{source}', the Hugging Face cache does not hold a model '{source}'{at}, "
         "and the hub cannot be reached; check the name and the network."
     )
+
+
+def is_full(error: BaseException | None) -> bool:
+    """Whether a full disk is behind an error, be it said by the system or only in another library's words."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        if "No space left on device" in str(error) or "Disk quota exceeded" in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _snapshot(source: str, revision: str | None, *, local_files_only: bool) -> Path:

@@ -15,8 +15,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from workers.weights.errors import DamagedWeights, NoWeights
-from workers.weights.source import TOKENIZER_FILES, read_json
+from workers.weights.errors import DamagedWeights, NoWeights, WeightsError
+from workers.weights.source import TOKENIZER_FILES, is_full, read_json
 
 
 def read_vocabulary(folder: Path, size: int) -> list[str]:
@@ -52,8 +52,17 @@ def load_tokenizer(folder: Path) -> dict[str, Any]:
 def copy_tokenizer(folder: Path, target: Path) -> None:
     """Copy the tokenizer's files to the folder ``target``, which is made if missing.
 
-    Makes a ``tokenizer.json`` where there is none. Raises NoWeights without a tokenizer.
+    Makes a ``tokenizer.json`` where there is none. Raises NoWeights without a tokenizer, WeightsError where it
+    cannot be written.
     """
+    try:
+        _copy_tokenizer(folder, target)
+    except OSError as error:
+        why = "the disk is full; free some space" if is_full(error) else f"{error.strerror}; check the folder"
+        raise WeightsError(f"The tokenizer could not be stored in {target}: {why}.") from error
+
+
+def _copy_tokenizer(folder: Path, target: Path) -> None:
     target.mkdir(parents=True, exist_ok=True)
     for name in TOKENIZER_FILES:
         if (folder / name).exists():

@@ -135,6 +135,7 @@ class Adapter(ABC):
 
     model_types: ClassVar[tuple[str, ...]]
     circuits: ClassVar[tuple[str, ...]]
+    rotary: ClassVar[bool] = False
 
     @abstractmethod
     def __init__(self, config: Any, names: Collection[str]) -> None:

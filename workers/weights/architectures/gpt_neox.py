@@ -17,6 +17,7 @@ class GptNeoX(TableAdapter):
 
     model_types = ("gpt_neox",)
     circuits = UNGATED
+    rotary = True
     names = Names(
         prefix="gpt_neox.",
         block="layers.{}.",

@@ -19,6 +19,7 @@ class Llama(TableAdapter):
 
     model_types: ClassVar[tuple[str, ...]] = ("llama", "mistral")
     circuits = GATED
+    rotary = True
     rms = True
     names = Names(
         prefix="model.",
