@@ -15,6 +15,7 @@ from torch import Tensor
 
 from tests.weights.conftest import save_checkpoint
 from tests.weights.small_models import BY_NAME
+from workers.weights import checkpoint as checkpoint_module
 from workers.weights.checkpoint import Checkpoint, open_checkpoint
 from workers.weights.circuits import factors
 from workers.weights.errors import DamagedWeights, UnsupportedArchitecture
@@ -117,6 +118,20 @@ def test_half_precision(tmp_path: Path, name: str, dtype: torch.dtype) -> None:
     single = folder.with_name("rewritten").rename(tmp_path / "half")
     whole = open_checkpoint(str(rewritten(folder, rounded(torch.float32))))
     assert_same_matrices(open_checkpoint(str(single)), whole)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_large_tensors_are_read_in_blocks_of_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype
+) -> None:
+    folder = rewritten(
+        saved(tmp_path, "llama"), lambda tensors: {key: tensor.to(dtype) for key, tensor in tensors.items()}
+    )
+    whole = open_checkpoint(str(folder)).unembedding()
+    for size in (1, 100):
+        monkeypatch.setattr(checkpoint_module, "_BLOCK", size)
+        torch.testing.assert_close(open_checkpoint(str(folder)).unembedding(), whole, atol=0, rtol=0)
+    assert_same_matrices(open_checkpoint(str(folder)), open_checkpoint(str(folder)))
 
 
 @pytest.mark.parametrize("name", ["llama-wide", "gpt_neox", "gemma3"])
