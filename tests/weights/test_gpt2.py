@@ -10,7 +10,7 @@ import torch
 
 from tests.weights.conftest import gpt2_config, random_gpt2, save_checkpoint
 from workers.weights.checkpoint import Checkpoint, open_checkpoint
-from workers.weights.circuits import raw_mlp_in, raw_mlp_out, raw_ov_factors
+from workers.weights.circuits import factors
 
 
 @pytest.fixture(scope="module", params=[(24, 3), (16, 4), (12, 12)], ids=["3x8", "4x4", "12x1"])
@@ -65,24 +65,24 @@ def test_raw_ov_maps_the_normalised_stream_with_the_gain_applied(case: tuple[Any
     block, width = model.transformer.h[0], checkpoint.info.d_model
     x = torch.randn(4, width, generator=torch.Generator().manual_seed(3))
     normalised = torch.nn.functional.layer_norm(x, (width,), eps=model.config.layer_norm_epsilon).double()
-    value, output = raw_ov_factors(checkpoint.adapter.attention(checkpoint.tensor, 0), [1])
+    ov = factors(checkpoint, "ov", 0, heads=[1])
     with torch.no_grad():
         own = own_attention(model, 0, 1, block.ln_1(x)) - own_attention(model, 0, 1, block.ln_1.bias[None])
-    torch.testing.assert_close((normalised @ value[0] @ output[0]).float(), own, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close((normalised @ ov.left[0] @ ov.right[0]).float(), own, atol=1e-5, rtol=1e-5)
 
 
 def test_raw_mlp_sides_are_those_of_the_residual_stream(case: tuple[Any, Checkpoint]) -> None:
     model, checkpoint = case
     block, width = model.transformer.h[1], checkpoint.info.d_model
-    mlp = checkpoint.adapter.mlp(checkpoint.tensor, 1)
+    w_in, w_out = factors(checkpoint, "mlp_in", 1).left[0], factors(checkpoint, "mlp_out", 1).left[0]
     x = torch.randn(4, width, generator=torch.Generator().manual_seed(4))
     hidden = torch.randn(4, checkpoint.info.d_mlp, generator=torch.Generator().manual_seed(5))
     normalised = torch.nn.functional.layer_norm(x, (width,), eps=model.config.layer_norm_epsilon).double()
     with torch.no_grad():
         own_in = block.mlp.c_fc(block.ln_2(x)) - block.mlp.c_fc(block.ln_2.bias[None])
         own_out = block.mlp.c_proj(hidden) - block.mlp.c_proj.bias
-    torch.testing.assert_close((normalised @ raw_mlp_in(mlp)).float(), own_in, atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close((hidden.double() @ raw_mlp_out(mlp).mT).float(), own_out, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close((normalised @ w_in).float(), own_in, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close((hidden.double() @ w_out.mT).float(), own_out, atol=1e-5, rtol=1e-5)
 
 
 def test_biases_of_the_mlp(gpt2: Any, gpt2_folder: Path) -> None:

@@ -108,7 +108,7 @@ def _ov(checkpoint: Checkpoint, layer: int, heads: Sequence[int], preprocessing:
     attention = checkpoint.adapter.attention(checkpoint.tensor, layer)
     if preprocessing == "raw":
         return raw_ov_factors(attention, heads)
-    read = _read(attention.value, attention.kv_heads(heads), attention.norm, preprocessing)
+    read = _read(attention.value[attention.kv_heads(heads)], attention.norm, preprocessing)
     write = fold_write(
         Linear(attention.output[list(heads)].double(), None), attention.norm.centres, attention.post_norm
     )
@@ -117,8 +117,8 @@ def _ov(checkpoint: Checkpoint, layer: int, heads: Sequence[int], preprocessing:
 
 def _qk(checkpoint: Checkpoint, layer: int, heads: Sequence[int], preprocessing: str) -> tuple[Tensor, Tensor]:
     weights = checkpoint.adapter.query_key(checkpoint.tensor, layer)
-    query = _read(weights.query, heads, weights.norm, preprocessing)
-    key = _read(weights.key, weights.kv_heads(heads), weights.norm, preprocessing)
+    query = _read(weights.query[list(heads)], weights.norm, preprocessing)
+    key = _read(weights.key[weights.kv_heads(heads)], weights.norm, preprocessing)
     if weights.query_gain is not None:
         query = query * weights.query_gain.double()
     if weights.key_gain is not None:
@@ -126,19 +126,18 @@ def _qk(checkpoint: Checkpoint, layer: int, heads: Sequence[int], preprocessing:
     return query, key.mT
 
 
-def _read(weight: Tensor, heads: Sequence[int], norm: Norm, preprocessing: str) -> Tensor:
-    """The chosen heads of ``weight`` [.., D, dh] as they read the divided stream, float64."""
-    chosen = weight[list(heads)].double()
+def _read(weight: Tensor, norm: Norm, preprocessing: str) -> Tensor:
+    """``weight`` [n, D, out] as it reads the divided stream, float64."""
     if preprocessing == "raw":
-        return norm.gain.double()[:, None] * chosen
-    return fold_read(Linear(chosen, None), norm).weight
+        return norm.gain.double()[:, None] * weight
+    return fold_read(Linear(weight.double(), None), norm).weight
 
 
 def _of_mlp(checkpoint: Checkpoint, circuit: str, layer: int, preprocessing: str) -> Factors:
     adapter, read = checkpoint.adapter, checkpoint.tensor
     weight = adapter.mlp_linear(read, layer, circuit).weight
     if circuit != "mlp_out":
-        left = _read(weight[None], [0], adapter.mlp_norm(read, layer), preprocessing)
+        left = _read(weight[None], adapter.mlp_norm(read, layer), preprocessing)
     elif preprocessing == "raw":
         left = weight.double().mT[None]
     else:
@@ -154,7 +153,7 @@ def _of_vocabulary(checkpoint: Checkpoint, circuit: str, preprocessing: str) -> 
 
 def raw_ov_factors(attention: Attention, heads: Sequence[int]) -> tuple[Tensor, Tensor]:
     """The factors of g ∘ W_V · W_O: [heads, D, dh] (axis 1 reads) and [heads, dh, D] (axis 2 writes)."""
-    read = _read(attention.value, attention.kv_heads(heads), attention.norm, "raw")
+    read = _read(attention.value[attention.kv_heads(heads)], attention.norm, "raw")
     return read, attention.output[list(heads)].double()
 
 
