@@ -153,6 +153,20 @@ def test_opt_350m_is_refused_by_name(tmp_path: Path, changes: dict[str, Any]) ->
         open_checkpoint(str(folder))
 
 
+def test_an_encoder_made_of_gemma_is_refused_by_name(tmp_path: Path) -> None:
+    folder = rewritten(saved(tmp_path, "gemma3"), dict, use_bidirectional_attention=True)
+    with pytest.raises(UnsupportedArchitecture, match="'gemma3_text with bidirectional attention, an encoder'"):
+        open_checkpoint(str(folder))
+
+
+def test_an_untied_base_model_has_no_unembedding(tmp_path: Path) -> None:
+    def base(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        return {name.removeprefix("model."): tensor for name, tensor in tensors.items() if name != "lm_head.weight"}
+
+    with pytest.raises(DamagedWeights, match=r"lm_head\.weight, the unembedding; use the whole language model"):
+        open_checkpoint(str(rewritten(saved(tmp_path, "llama"), base)))
+
+
 @pytest.mark.parametrize(
     ("name", "changes"),
     [

@@ -221,6 +221,10 @@ def _make_adapter(kind: type[Adapter], folder: Path, entries: dict[str, TensorEn
 def _check_tensors(adapter: Adapter, entries: dict[str, TensorEntry], folder: Path) -> None:
     for name, shape in adapter.expected_shapes().items():
         entry = entries.get(name)
+        if entry is None and name == adapter.unembedding_name:
+            raise DamagedWeights(
+                f"{folder} lacks the tensor {name}, the unembedding; use the whole language model, not its base."
+            )
         if entry is None:
             raise DamagedWeights(f"{folder} lacks the tensor {name}; download or copy the weights again.")
         if entry.shape != shape:

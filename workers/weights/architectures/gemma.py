@@ -7,6 +7,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
+from workers.weights.architectures.base import UnsupportedVariant
 from workers.weights.architectures.llama import Llama
 
 
@@ -15,6 +16,11 @@ class Gemma(Llama):
 
     model_types: ClassVar[tuple[str, ...]] = ("gemma",)
     norm_offset = 1.0
+
+    def __init__(self, config: Any, names: Collection[str]) -> None:
+        if getattr(config, "use_bidirectional_attention", None) is True:
+            raise UnsupportedVariant(f"{self.model_types[0]} with bidirectional attention, an encoder")
+        super().__init__(config, names)
 
 
 class Gemma2(Gemma):
