@@ -26,7 +26,9 @@ def modules_after(statements: str, tmp_path) -> set[str]:
 
 def test_the_web_process_holds_no_engine(tmp_path):
     loaded = modules_after(
-        "from labelapp.config.wsgi import application\nfrom django.urls import get_resolver\nget_resolver().url_patterns",
+        "from labelapp.config.wsgi import application\n"
+        "from django.urls import get_resolver\n"
+        "get_resolver().url_patterns",
         tmp_path,
     )
     assert "django" in loaded and not loaded & HEAVY

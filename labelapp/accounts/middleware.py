@@ -18,11 +18,6 @@ class PasswordChangeMiddleware:
     def process_view(self, request: HttpRequest, *_: object) -> HttpResponse | None:
         match = request.resolver_match
         must_change = getattr(request.user, "must_change_password", False)
-        if (
-            must_change
-            and match
-            and match.view_name not in ALLOWED
-            and not match.view_name.startswith("operations:")
-        ):
+        if must_change and match and match.view_name not in ALLOWED and not match.view_name.startswith("operations:"):
             return redirect("accounts:password")
         return None

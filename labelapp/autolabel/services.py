@@ -51,9 +51,7 @@ def baseline_run_start(
         )
     with transaction.atomic():
         parent = job_create(title=f"Offline baseline on {model}", created_by=created_by)
-        run = Run.objects.create(
-            judge=judge, model=model, selection=selection, job=parent, created_by=created_by
-        )
+        run = Run.objects.create(judge=judge, model=model, selection=selection, job=parent, created_by=created_by)
         for layer, n_directions in to_judge.items():
             job_create(
                 title=f"{model.slug} layer {layer}",

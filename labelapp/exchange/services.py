@@ -45,9 +45,7 @@ def export_start(*, subject: str, format: str, user: User) -> Export:
     return export
 
 
-def export_to_path(
-    *, subject: str, format: str, path: Path, on_row: Callable[[int], object] = lambda n: None
-) -> int:
+def export_to_path(*, subject: str, format: str, path: Path, on_row: Callable[[int], object] = lambda n: None) -> int:
     """Write an export to a file, whole or not at all; return the number of rows.
 
     Raises ExportError where it cannot be made or the file cannot be written.
@@ -80,9 +78,7 @@ def export_write(export: Export, on_row: Callable[[int], object]) -> tuple[str, 
         return default_storage.save(name, File(file)), n
 
 
-def _write(
-    entry: Format, rows: Iterable[dict[str, Any]], file: IO[bytes], on_row: Callable[[int], object]
-) -> int:
+def _write(entry: Format, rows: Iterable[dict[str, Any]], file: IO[bytes], on_row: Callable[[int], object]) -> int:
     n = 0
 
     def counted() -> Iterator[dict[str, Any]]:

@@ -142,7 +142,8 @@ def fraction_spec(fractions: Sequence[Fraction], *, noise_rate: float | None = N
             {"field": "n", "type": "quantitative"},
         ],
     }
-    scale = {"domain": [0, 1]}
+    # From 0, so that lengths can be compared; up to what there is, so that small fractions can be told apart.
+    scale = {"domain": [0, _axis_end([it.high for it in fractions])]}
     low = {"field": "low", "type": "quantitative", "axis": y_axis, "scale": scale}
     bars = {"mark": {"type": "rule", "strokeWidth": 1.5}, "encoding": {**shared, "y": low, "y2": {"field": "high"}}}
     points = {
@@ -159,10 +160,16 @@ def fraction_spec(fractions: Sequence[Fraction], *, noise_rate: float | None = N
     return _spec(values, {"layer": layers}, height=280)
 
 
+def _axis_end(highs: Sequence[float]) -> float:
+    """The first of some round fractions that leaves room above every interval."""
+    most = max([*highs, 0.0]) * 1.15
+    return next((end for end in (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8) if most <= end), 1.0)
+
+
 def _noise_line(rate: float) -> list[dict[str, Any]]:
     data = {"values": [{"rate": rate}]}
     y = {"field": "rate", "type": "quantitative"}
-    words = {"type": "text", "align": "right", "baseline": "bottom", "dy": -3, "text": f"noise passes at {rate:g}"}
+    words = {"type": "text", "align": "left", "baseline": "middle", "dx": 4, "text": f"noise {rate:.0%}"}
     return [
         {"data": data, "mark": {"type": "rule", "strokeDash": [4, 4]}, "encoding": {"y": y}},
         {"data": data, "mark": words, "encoding": {"x": {"value": "width"}, "y": y}},

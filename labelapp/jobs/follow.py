@@ -37,9 +37,7 @@ def job_wait(job: Job, on_progress: Callable[[JobProgress], None] | None = None)
 
 def job_follow(job: Job) -> None:
     """Wait with a progress bar on the error stream. Raises CommandError with the job's sentence if it failed."""
-    with tqdm(
-        total=100, unit="%", file=sys.stderr, bar_format="{desc}{bar} {percentage:3.0f}% {postfix}"
-    ) as bar:
+    with tqdm(total=100, unit="%", file=sys.stderr, bar_format="{desc}{bar} {percentage:3.0f}% {postfix}") as bar:
 
         def show(progress: JobProgress) -> None:
             left = progress.seconds_left

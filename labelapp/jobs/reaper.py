@@ -37,9 +37,7 @@ def reap() -> int:
 
 def _give_up(job_id: int, parent_id: int | None) -> int:
     with transaction.atomic():
-        changed = Job.objects.filter(
-            pk=job_id, state=State.RUNNING, lease_expires_at__lt=timezone.now()
-        ).update(
+        changed = Job.objects.filter(pk=job_id, state=State.RUNNING, lease_expires_at__lt=timezone.now()).update(
             state=State.FAILED,
             finished_at=timezone.now(),
             lease_token="",

@@ -80,9 +80,7 @@ def job_send(job: Job) -> None:
     try:
         app.send_task(job.task, args=[job.pk], queue=queue_of(job.task), retry=False)
     except OperationalError as error:
-        logger.warning(
-            "The broker did not take the message for job %s (%s); it is sent again.", job.pk, error
-        )
+        logger.warning("The broker did not take the message for job %s (%s); it is sent again.", job.pk, error)
 
 
 def job_claim(job_id: int) -> Job | None:

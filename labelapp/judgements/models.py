@@ -71,9 +71,7 @@ class Judgement(models.Model):
     source = models.CharField(max_length=40)
     current = models.BooleanField(default=True)
     withdraws = models.ForeignKey("self", models.PROTECT, null=True, blank=True, related_name="withdrawals")
-    supersedes = models.ForeignKey(
-        "self", models.PROTECT, null=True, blank=True, related_name="superseded_by"
-    )
+    supersedes = models.ForeignKey("self", models.PROTECT, null=True, blank=True, related_name="superseded_by")
 
     verdict = models.CharField(max_length=20, choices=Verdict.choices, blank=True)
     label = models.CharField(max_length=LABEL_LENGTH, blank=True)

@@ -75,9 +75,7 @@ def judgement_record(*, judge: Judge, source: str, draft: Draft) -> Judgement:
     with transaction.atomic():
         # The direction's row is locked: of two tabs that answer at once, the second supersedes the first.
         direction = Direction.objects.select_for_update().only("pk", "matrix_id").get(pk=draft.direction_id)
-        standing = Judgement.objects.filter(
-            direction=direction, judge=judge, source=source, current=True
-        ).first()
+        standing = Judgement.objects.filter(direction=direction, judge=judge, source=source, current=True).first()
         if standing is not None:
             Judgement.objects.filter(pk=standing.pk, current=True).update(current=False)
             _count(judge, direction.matrix_id, standing, -1)
@@ -98,9 +96,9 @@ def judgements_record_new(*, judge: Judge, source: str, drafts: Sequence[Draft])
     with transaction.atomic():
         ids = [draft.direction_id for draft in drafts]
         judged = set(
-            Judgement.objects.filter(
-                judge=judge, source=source, current=True, direction_id__in=ids
-            ).values_list("direction_id", flat=True)
+            Judgement.objects.filter(judge=judge, source=source, current=True, direction_id__in=ids).values_list(
+                "direction_id", flat=True
+            )
         )
         rows = [_row(judge, source, draft) for draft in drafts if draft.direction_id not in judged]
         Judgement.objects.bulk_create(rows, batch_size=BATCH)
@@ -117,9 +115,7 @@ def judgement_withdraw(judgement: Judgement) -> Judgement | None:
     Returns the withdrawal, or None where the judgement no longer stands (withdrawn already, or superseded).
     """
     with transaction.atomic():
-        direction = (
-            Direction.objects.select_for_update().only("pk", "matrix_id").get(pk=judgement.direction_id)
-        )
+        direction = Direction.objects.select_for_update().only("pk", "matrix_id").get(pk=judgement.direction_id)
         if not Judgement.objects.filter(pk=judgement.pk, current=True).update(current=False):
             return None
         _count(judgement.judge, direction.matrix_id, judgement, -1)
@@ -140,9 +136,7 @@ def judgement_withdraw(judgement: Judgement) -> Judgement | None:
 def verification_record(*, judgement: Judgement, judge: Judge, answer: str) -> Verification:
     """Write a verifier's answer to a judgement's label."""
     with transaction.atomic():
-        direction = (
-            Direction.objects.select_for_update().only("pk", "matrix_id").get(pk=judgement.direction_id)
-        )
+        direction = Direction.objects.select_for_update().only("pk", "matrix_id").get(pk=judgement.direction_id)
         current = Judgement.objects.get(pk=judgement.pk).current
         if current:
             _count(judgement.judge, direction.matrix_id, judgement, -1)
@@ -158,18 +152,14 @@ def verdicts_by_rule(judgement: Judgement) -> dict[str, Verdict]:
     answer = verifications[-1].answer if verifications else None
     answers = Answers(judgement.verdict, judgement.label, answer)
     return {
-        rule.name: rule.verdict(answers)
-        for rule in RULES.values()
-        if answer is not None or not rule.needs_verifier
+        rule.name: rule.verdict(answers) for rule in RULES.values() if answer is not None or not rule.needs_verifier
     }
 
 
 def summaries_verify(*, repair: bool = False) -> list[str]:
     """Recompute every summary from the judgements; return a line for each that differs (and mend it if asked)."""
     expected: Counter[tuple[int, int, str, str]] = Counter()
-    rows = (
-        Judgement.objects.filter(current=True).select_related("direction").prefetch_related("verifications")
-    )
+    rows = Judgement.objects.filter(current=True).select_related("direction").prefetch_related("verifications")
     for judgement in rows.iterator(chunk_size=2000):
         for rule, verdict in verdicts_by_rule(judgement).items():
             expected[judgement.direction.matrix_id, judgement.judge_id, rule, verdict] += 1
@@ -232,9 +222,7 @@ def _count(judge: Judge, matrix_id: int, judgement: Judgement, by: int) -> None:
 
 def _summary_add(matrix_id: int, judge_id: int, rule: str, verdict: str, by: int) -> None:
     Summary.objects.get_or_create(matrix_id=matrix_id, judge_id=judge_id, rule=rule)
-    Summary.objects.filter(matrix_id=matrix_id, judge_id=judge_id, rule=rule).update(
-        **{verdict: F(verdict) + by}
-    )
+    Summary.objects.filter(matrix_id=matrix_id, judge_id=judge_id, rule=rule).update(**{verdict: F(verdict) + by})
 
 
 def _digest(value: Mapping[str, Any]) -> str:

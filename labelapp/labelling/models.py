@@ -9,7 +9,6 @@ from django.db import models
 
 from labelapp.atlas.models import Direction
 
-
 # Judgements made in a project carry this and its id as their source.
 SOURCE_PREFIX = "project:"
 

@@ -58,11 +58,7 @@ def project_get_for(user: User, slug: str, roles: Collection[str] = ANY_ROLE) ->
 
 def item_get_for(project: Project, opaque_id: str) -> Item:
     """An item of the project. Raises Http404 for one of another."""
-    item = (
-        Item.objects.filter(project=project, opaque_id=opaque_id)
-        .select_related("direction", "project")
-        .first()
-    )
+    item = Item.objects.filter(project=project, opaque_id=opaque_id).select_related("direction", "project").first()
     if item is None:
         raise Http404("This item is not part of the project.")
     return item
@@ -118,7 +114,5 @@ def _unjudged(project: Project, user: User) -> QuerySet[Item]:
     items = Item.objects.filter(project=project)
     if judge is None:
         return items
-    mine = Judgement.objects.filter(
-        direction=OuterRef("direction"), judge=judge, source=project.source, current=True
-    )
+    mine = Judgement.objects.filter(direction=OuterRef("direction"), judge=judge, source=project.source, current=True)
     return items.filter(~Q(Exists(mine)))

@@ -55,9 +55,7 @@ def project_create(
     """
     population = list(directions.order_by("pk").values_list("pk", flat=True))
     if not population:
-        raise LabellingError(
-            "The selection holds no directions; decompose the model first, or widen the selection."
-        )
+        raise LabellingError("The selection holds no directions; decompose the model first, or widen the selection.")
     n = min(n or len(population), len(population))
     drawn = random.Random(seed).sample(population, n)
     with transaction.atomic():
@@ -174,9 +172,7 @@ def _require_judging(project: Project, user: User) -> None:
         raise LabellingError(f"You are not one of those who judge in {project.name}; its owner can add you.")
     state = Project.objects.values_list("state", flat=True).get(pk=project.pk)
     if state != Project.State.OPEN:
-        raise LabellingError(
-            f"{project.name} is paused and takes no judgements; its owner can open it again."
-        )
+        raise LabellingError(f"{project.name} is paused and takes no judgements; its owner can open it again.")
 
 
 def _slug_free(name: str) -> str:

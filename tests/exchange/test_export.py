@@ -29,9 +29,7 @@ def project(owner, annotator):
     for index in (1, 0):
         for sign in "-+":
             DirectionFactory(matrix=matrix, index=index, sign=sign)
-    project = project_create(
-        name="Animals", owner=owner, directions=Direction.objects.all(), guidelines="Judge."
-    )
+    project = project_create(name="Animals", owner=owner, directions=Direction.objects.all(), guidelines="Judge.")
     Membership.objects.create(project=project, user=annotator, role="annotator")
     return project
 
@@ -115,9 +113,7 @@ def test_the_command(project, tmp_path):
 def test_bad_input_gets_a_sentence_and_leaves_no_file(project, tmp_path, arguments, sentence):
     out = arguments.get("out", str(tmp_path / "a.jsonl"))
     with pytest.raises(CommandError, match=sentence):
-        call_command(
-            "export", arguments["project"], "--out", out, "--format", arguments.get("format", "jsonl")
-        )
+        call_command("export", arguments["project"], "--out", out, "--format", arguments.get("format", "jsonl"))
     assert list(tmp_path.iterdir()) == []
 
 

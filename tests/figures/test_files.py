@@ -53,7 +53,7 @@ def test_a_plot_is_drawn(form, start):
 
 def test_one_legend_tells_colour_and_shape():
     svg = plot_draw(fraction_spec(FRACTIONS, noise_rate=0.05), "svg").decode()
-    assert svg.count(">MLP-in<") == 1 and "noise passes at 0.05" in svg
+    assert svg.count(">MLP-in<") == 1 and "noise 5%" in svg
 
 
 def test_a_broken_specification_is_an_error_and_not_a_file():

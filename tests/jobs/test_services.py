@@ -175,9 +175,7 @@ def test_progress_is_the_sum_over_the_children():
 
 def test_a_message_is_sent_only_after_the_commit(django_capture_on_commit_callbacks, monkeypatch):
     sent = []
-    monkeypatch.setattr(
-        "labelapp.jobs.services.app.send_task", lambda *args, **options: sent.append((args, options))
-    )
+    monkeypatch.setattr("labelapp.jobs.services.app.send_task", lambda *args, **options: sent.append((args, options)))
     with django_capture_on_commit_callbacks(execute=True), transaction.atomic():
         job = make()
         assert sent == []

@@ -113,10 +113,7 @@ def test_undo_brings_the_item_back_with_what_was_answered(project, annotator):
 
 def test_a_judgement_remembers_the_guidelines_it_was_made_under(project, annotator):
     Guidelines.objects.create(project=project, version=2, text="Judge better.")
-    assert (
-        item_judge(item=item_next(project, annotator), user=annotator, verdict="unsure").guidelines_version
-        == 2
-    )
+    assert item_judge(item=item_next(project, annotator), user=annotator, verdict="unsure").guidelines_version == 2
 
 
 def test_what_cannot_be_judged_is_refused_and_nothing_changes(project, annotator, outsider):

@@ -93,9 +93,7 @@ def job_task(name: str, *, user_errors: ErrorTypes = tuple) -> Any:
     return register
 
 
-def job_run(
-    job_id: int, function: Callable[[Job], None], user_errors: ErrorTypes
-) -> None:
+def job_run(job_id: int, function: Callable[[Job], None], user_errors: ErrorTypes) -> None:
     """Claim the job and run `function` on it; do nothing where somebody else has it (a doubled message)."""
     close_old_connections()
     job = job_claim(job_id)

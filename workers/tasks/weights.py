@@ -157,9 +157,7 @@ def model_open(source: str, weights_hash: str) -> OpenModel:
 
     checkpoint = open_checkpoint(source)
     if checkpoint.info.weights_hash != weights_hash:
-        raise DamagedWeights(
-            f"The weights in {source} changed since they were loaded; load them as a new model."
-        )
+        raise DamagedWeights(f"The weights in {source} changed since they were loaded; load them as a new model.")
     return OpenModel(checkpoint, checkpoint.unembedding(), tuple(checkpoint.vocabulary()))
 
 

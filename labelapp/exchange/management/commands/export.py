@@ -15,9 +15,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("project", help="the project's short name, as in its pages' addresses")
-        parser.add_argument(
-            "--format", default="jsonl", help=f"{', '.join(sorted(FORMATS))} (default: jsonl)"
-        )
+        parser.add_argument("--format", default="jsonl", help=f"{', '.join(sorted(FORMATS))} (default: jsonl)")
         parser.add_argument("--out", type=Path, required=True, help="the file to write")
 
     def handle(self, *args: Any, **options: Any) -> None:
