@@ -80,10 +80,15 @@ def read_blocks(vectors: Tensor, unembedding: Tensor, top: int) -> Iterator[Read
 
     Scores are vectors · unembeddingᵀ. Equal scores are ordered by token id, also at the edge of the readout.
     """
-    rows = max(16, min(1024, BLOCK_BYTES // (4 * len(unembedding))))
     # Blocks of one size: a short last one would read the whole unembedding for a few directions.
-    for block in torch.tensor_split(vectors, max(1, math.ceil(len(vectors) / rows))):
+    blocks = max(1, math.ceil(len(vectors) / block_rows(len(unembedding))))
+    for block in torch.tensor_split(vectors, blocks):
         yield _read_block(block, unembedding, top)
+
+
+def block_rows(vocabulary: int) -> int:
+    """How many directions are in a block at most."""
+    return max(16, min(1024, BLOCK_BYTES // (4 * vocabulary)))
 
 
 def _read_block(vectors: Tensor, unembedding: Tensor, top: int) -> Readout:
