@@ -28,10 +28,10 @@ def matrix_result(n=4, top=5, *, circuit="ov", layer=0, head=0, seed=0, sides=("
     )  # fmt: skip
 
 
-def store(model, result):
+def store(model, result, tokens=VOCABULARY):
     places = {side.side: {"file": f"{result.circuit}-{len(side.vectors)}", "row": 0} for side in result.sides}
     with transaction.atomic():  # as the task does it
-        return matrix_store(model, result, vectors=places, tokens=VOCABULARY)
+        return matrix_store(model, result, vectors=places, tokens=tokens)
 
 
 def _side(name, n, top, rng):

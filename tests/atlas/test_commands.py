@@ -14,7 +14,7 @@ from labelapp.atlas.selectors import direction_get, unembedding_read, vectors_re
 
 pytestmark = pytest.mark.django_db(transaction=True)
 DEMO = "fixtures/demo_model"
-SMALL = ["--layers", "0", "--directions", "3", "--top", "5"]
+SMALL = ["--circuits", "ov,mlp_in,mlp_out", "--layers", "0", "--directions", "3", "--top", "5"]
 
 
 def decompose(*arguments: str) -> str:

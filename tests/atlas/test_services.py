@@ -8,7 +8,9 @@ from labelapp.atlas.keys import MatrixKey
 from labelapp.atlas.models import Direction, Matrix, Model
 from labelapp.atlas.selectors import NotStoredError
 from labelapp.atlas.services import (
+    ADDRESS_FIELDS,
     LAYER_TASK,
+    READOUT_FIELDS,
     Extent,
     decompose_start,
     layer_jobs_create,
@@ -119,7 +121,51 @@ def test_a_smaller_result_changes_nothing(model, n, top):
     assert (matrix.n_vectors, matrix.top) == (8, 5)
 
 
+def test_every_column_of_a_direction_is_written(model):
+    """They are written by a statement of our own: a new field must be added to it."""
+    columns = {field.name for field in Direction._meta.concrete_fields} - {"id"}
+    assert columns == {*ADDRESS_FIELDS, *READOUT_FIELDS}
+
+
+def test_tokens_that_hold_anything_come_back(model):
+    tokens = ['"', "\\", "\x00", "é", "\udcff", "]", ",", "<script>", *VOCABULARY[8:]]
+    matrix = store(model, matrix_result(n=2, top=30), tokens=tokens)
+    for row in Direction.objects.filter(matrix=matrix):
+        assert row.tokens == [tokens[token] for token in row.token_ids]
+
+
+def test_bases_and_controls_are_matrices_of_their_own(model):
+    plain = matrix_result()
+    store(model, plain)
+    store(model, replace(plain, basis="rotated", basis_seed=3, control="shuffled", control_seed=7))
+    assert {row.address for row in Matrix.objects.all()} == {"ov.0.0", "ov.0.0;rotated.3;shuffled.7"}
+    stored = Matrix.objects.get(basis="rotated")
+    assert (stored.basis_seed, stored.control, stored.control_seed) == (3, "shuffled", 7)
+    assert str(stored.key) == "tiny/ov.0.0;rotated.3;shuffled.7"
+
+
+def test_a_rotation_of_more_vectors_is_another_and_does_not_take_the_place_of_one(model):
+    matrix = store(model, replace(matrix_result(n=4, top=5), basis="rotated"))
+    store(model, replace(matrix_result(n=8, top=5), basis="rotated"))
+    matrix.refresh_from_db()
+    assert (matrix.n_vectors, matrix.directions.count()) == (4, 16)
+    store(model, replace(matrix_result(n=4, top=9), basis="rotated"))
+    matrix.refresh_from_db()
+    assert matrix.top == 9
+
+
 # Jobs
+
+
+def test_what_belongs_to_no_layer_is_a_job_of_its_own():
+    model = ModelFactory(n_layers=2, n_heads=2, d_head=4)
+    parent = job_create(title="all")
+    circuits = ["mlp_in", "embed", "unembed"]
+    assert layer_jobs_create(parent=parent, model=model, circuits=circuits, layers=[1], extent=Extent()) == 2
+    wanted = [
+        (job.params["layer"], job.params["addresses"]) for job in Job.objects.filter(parent=parent).order_by("pk")
+    ]
+    assert wanted == [(1, ["mlp_in.1"]), (None, ["embed", "unembed"])]
 
 
 def test_a_missing_matrix_is_asked_for_once(model):

@@ -29,8 +29,9 @@ MADE_OF: dict[str, Any] = {
     "directions": 64,
     "preprocessing": "raw",
     "basis": "svd",
-    "control": None,
-    "seed": None,
+    "basis_seed": 0,
+    "control": "",
+    "control_seed": 0,
 }
 
 
@@ -48,7 +49,9 @@ MADE_OF: dict[str, Any] = {
         {"preprocessing": "folded"},
         {"basis": "rotated"},
         {"control": "gaussian"},
-        {"seed": 0},
+        {"control_seed": 1},
+        {"basis_seed": 1},
+        {"layer": None},
     ],
     ids=str,
 )
@@ -138,7 +141,7 @@ def modules_after(statement: str) -> set[str]:
 
 
 def test_the_web_process_can_read_vectors_without_torch() -> None:
-    names = "artefacts, results, errors, info, selection, spectrum, baseline_settings, source, vocabulary"
+    names = "artefacts, results, streams, errors, info, selection, spectrum, baseline_settings, source, vocabulary"
     loaded = modules_after(f"from workers.weights import {names}")
     assert not loaded & {"torch", "transformers", "huggingface_hub", "django", "labelapp", "celery", "scipy"}
     assert "numpy" in loaded

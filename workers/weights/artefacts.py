@@ -14,7 +14,7 @@ from safetensors.numpy import load, save
 from workers.weights.errors import DamagedWeights
 from workers.weights.results import Array, Float32, Float64
 
-FORMAT = 1
+FORMAT = 2
 """Counts changes that give other vectors for the same request: of the method, the sign rule, the types."""
 
 RANK_TOLERANCE = 1e-12
@@ -26,17 +26,19 @@ def artefact_digest(
     weights_hash: str,
     circuit: str,
     side: str,
-    layer: int,
+    layer: int | None,
     heads: Sequence[int] | None,
     directions: int | None,
     preprocessing: str = "raw",
     basis: str = "svd",
-    control: str | None = None,
-    seed: int | None = None,
+    basis_seed: int = 0,
+    control: str = "",
+    control_seed: int = 0,
 ) -> str:
     """A sha256 (hex) of everything that makes one file of vectors; equal digests mean equal vectors.
 
-    ``heads`` are those stacked in the file, in that order (None for a matrix of the whole layer);
+    ``heads`` are those stacked in the file, in that order (None for a matrix of the whole layer), ``layer`` is None
+    for ``embed`` and ``unembed``;
     ``directions`` the number asked for (None: all). ``weights_hash`` is ``ModelInfo.weights_hash``, which
     covers the sizes too.
     """
@@ -50,8 +52,9 @@ def artefact_digest(
         "directions": directions,
         "preprocessing": preprocessing,
         "basis": basis,
+        "basis_seed": basis_seed,
         "control": control,
-        "seed": seed,
+        "control_seed": control_seed,
     }
     return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
 
