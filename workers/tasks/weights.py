@@ -23,7 +23,7 @@ from labelapp.autolabel.models import Run
 from labelapp.autolabel.selectors import directions_to_judge
 from labelapp.autolabel.services import direction_seed
 from labelapp.jobs.models import Job
-from labelapp.jobs.services import job_completion
+from labelapp.jobs.services import JobError, job_completion
 from labelapp.judgements.models import LABEL_LENGTH, Verdict
 from labelapp.judgements.services import Draft, judgements_record_new
 from workers.tasks.base import ProgressReport, job_task
@@ -63,11 +63,14 @@ def prepare_model(job: Job) -> None:
 def decompose_layer(job: Job) -> None:
     """Decompose some matrices of one layer and store them, all or none."""
     model = Model.objects.get(pk=job.params["model"])
-    opened = model_open(model.source, model.weights_hash)
+    opened = model_open(model.source, model.weights_hash, files_stamp(model.source))
     results = layer_results(job, model, opened)
+    if files_stamp(model.source) != opened.stamp:
+        raise JobError(f"The weights in {model.source} changed while they were read; decompose the model again.")
     places = vectors_write(model, results, directions=job.params["directions"])
     with job_completion(job):
-        for result in results:
+        # In a fixed order, so that two workers never wait for one another's rows.
+        for result in sorted(results, key=lambda result: (result.circuit, result.head or 0)):
             matrix_store(model, result, vectors=places[result.circuit, result.head], tokens=opened.vocabulary)
 
 
@@ -94,6 +97,9 @@ def layer_results(job: Job, model: Model, opened: OpenModel) -> list[MatrixResul
     return results
 
 
+Stamp = tuple[tuple[str, int, int, int], ...]
+
+
 @dataclass(frozen=True)
 class OpenModel:
     """What every layer of a model needs, kept from task to task."""
@@ -101,6 +107,7 @@ class OpenModel:
     checkpoint: Checkpoint
     unembedding: Any  # a torch tensor, [vocab_size, d_model] float32
     vocabulary: tuple[str, ...]
+    stamp: Stamp
 
 
 @job_task("workers.tasks.weights.baseline_layer")
@@ -150,15 +157,24 @@ def baseline_open(folder: str, settings: BaselineSettings) -> Baseline:
 
 
 @lru_cache(maxsize=1)
-def model_open(source: str, weights_hash: str) -> OpenModel:
-    """Open a stored model's checkpoint. Raises WeightsError where its weights moved or are others by now."""
+def model_open(source: str, weights_hash: str, stamp: Stamp) -> OpenModel:
+    """Open a stored model's checkpoint. Raises WeightsError where its weights moved or are others by now.
+
+    Weights are read lazily: `stamp` makes a replaced file another checkpoint, which is hashed anew.
+    """
     from workers.weights.checkpoint import open_checkpoint
     from workers.weights.errors import DamagedWeights
 
     checkpoint = open_checkpoint(source)
     if checkpoint.info.weights_hash != weights_hash:
         raise DamagedWeights(f"The weights in {source} changed since they were loaded; load them as a new model.")
-    return OpenModel(checkpoint, checkpoint.unembedding(), tuple(checkpoint.vocabulary()))
+    return OpenModel(checkpoint, checkpoint.unembedding(), tuple(checkpoint.vocabulary()), stamp)
+
+
+def files_stamp(source: str) -> Stamp:
+    """Name, size, time and inode of a folder's weights; empty for a name on the hub, whose files never change."""
+    files = sorted(Path(source).glob("*.safetensors"))
+    return tuple((file.name, stat.st_size, stat.st_mtime_ns, stat.st_ino) for file in files for stat in [file.stat()])
 
 
 def model_files_write(checkpoint: Checkpoint) -> None:
