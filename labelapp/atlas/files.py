@@ -32,11 +32,21 @@ def file_write(name: str, content: bytes) -> str:
             file.flush()
             os.fsync(file.fileno())
         Path(draft).replace(target)
+        _folder_sync(target.parent)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
             Path(draft).unlink()
         raise
     return name
+
+
+def _folder_sync(folder: Path) -> None:
+    """A new name survives a power cut once its folder is on the disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def file_read(name: str) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -57,8 +58,9 @@ def decompose_start(
     `source` is a folder or a Hugging Face name, `layers` like "0,5,9-11" (empty: all), `circuits` None for
     all that the architecture has. What is already stored is not computed again.
     """
-    if Path(source).exists():
-        source = str(Path(source).resolve())
+    with contextlib.suppress(OSError):  # a name too long for a path is no folder
+        if Path(source).exists():
+            source = str(Path(source).resolve())
     params = {
         "source": source,
         "name": model_slug(name) if name else "",

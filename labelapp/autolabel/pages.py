@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Sum
+from django.db.models import Count, Sum
 
+from labelapp.accounts.models import User
+from labelapp.atlas import panels
 from labelapp.autolabel.models import Run
-from labelapp.jobs.selectors import JobProgress, job_progress
+from labelapp.jobs.selectors import JobProgress, jobs_progress
 from labelapp.judgements.models import Summary, Verdict
+from labelapp.judgements.rules import RULES, Rule
+from labelapp.judgements.visibility import count_is_shown
 
 Counts = dict[str, int]
 SUMS = {verdict: Sum(verdict, default=0) for verdict in Verdict.values}
@@ -20,10 +24,27 @@ SUMS = {verdict: Sum(verdict, default=0) for verdict in Verdict.values}
 class ListedRun:
     run: Run
     progress: JobProgress
-    counts: Counts = field(default_factory=dict)  # of the judge on the whole model, under the rule `labeler`
+    counts: Counts  # of the judge on the whole model, under the rule `labeler`
+    is_shown: bool  # the counts give nothing away that the viewer is still to judge blind
+
+    @property
+    def without_verdict(self) -> int:
+        """Answers that could not be read or had."""
+        return self.counts[Verdict.UNPARSED] + self.counts[Verdict.FAILED]
 
 
-def runs_listed(runs: Iterable[Run]) -> list[ListedRun]:
+@dataclass(frozen=True)
+class CircuitCounts:
+    """What a run's judge says of one circuit of its selection, under one rule."""
+
+    rule: Rule
+    circuit: str
+    counts: Counts
+    n: int
+    is_shown: bool
+
+
+def runs_listed(runs: Iterable[Run], viewer: User) -> list[ListedRun]:
     """With the verdicts of each run's judge on its model, read at once."""
     found = list(runs)
     rows = Summary.objects.filter(
@@ -35,18 +56,30 @@ def runs_listed(runs: Iterable[Run]) -> list[ListedRun]:
         (row["judge_id"], row["matrix__model_id"]): _counts(row)
         for row in rows.values("judge_id", "matrix__model_id").annotate(**SUMS)
     }
-    return [ListedRun(run, job_progress(run.job_id), sums.get((run.judge_id, run.model_id), {})) for run in found]
+    none_yet: Counts = dict.fromkeys(Verdict.values, 0)
+    progress = jobs_progress(run.job_id for run in found)
+    blind = panels.hidden_directions(viewer).order_by().values_list("matrix__model_id")
+    hidden = dict(blind.annotate(n=Count("pk")))
+    listed = []
+    for run in found:
+        counts = sums.get((run.judge_id, run.model_id), none_yet)
+        is_shown = count_is_shown(sum(counts.values()), hidden.get(run.model_id, 0))
+        listed.append(ListedRun(run, progress[run.job_id], counts, is_shown))
+    return listed
 
 
-def counts_by_circuit(run: Run) -> list[tuple[str, str, Counts, int]]:
+def counts_by_circuit(run: Run, viewer: User) -> list[CircuitCounts]:
     """For each rule and circuit what the run's judge says of its selection, with the number of directions."""
+    blind = panels.hidden_directions(viewer).filter(matrix__model=run.model_id).order_by()
     rows = Summary.objects.filter(judge=run.judge_id, matrix__model=run.model_id)
     if run.selection.get("circuits"):
         rows = rows.filter(matrix__circuit__in=run.selection["circuits"])
     if run.selection.get("layers"):
         rows = rows.filter(matrix__layer__in=run.selection["layers"])
+        blind = blind.filter(matrix__layer__in=run.selection["layers"])
     sums = rows.values("rule", "matrix__circuit").annotate(**SUMS).order_by("rule", "matrix__circuit")
-    return [_by_circuit(row) for row in sums]
+    hidden = dict(blind.values_list("matrix__circuit").annotate(n=Count("pk")))
+    return [_by_circuit(row, hidden.get(row["matrix__circuit"], 0)) for row in sums if row["rule"] in RULES]
 
 
 def selection_words(selection: dict[str, Any]) -> str:
@@ -58,9 +91,10 @@ def selection_words(selection: dict[str, Any]) -> str:
     return " in ".join(filter(None, [circuits or "all circuits", layers and f"layers {layers}"]))
 
 
-def _by_circuit(row: Mapping[str, Any]) -> tuple[str, str, Counts, int]:
+def _by_circuit(row: Mapping[str, Any], n_hidden: int) -> CircuitCounts:
     counts = _counts(row)
-    return row["rule"], row["matrix__circuit"], counts, sum(counts.values())
+    n = sum(counts.values())
+    return CircuitCounts(RULES[row["rule"]], row["matrix__circuit"], counts, n, count_is_shown(n, n_hidden))
 
 
 def _counts(row: Mapping[str, Any]) -> Counts:

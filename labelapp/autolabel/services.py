@@ -11,6 +11,7 @@ from labelapp.accounts.models import User
 from labelapp.atlas.models import Direction, Matrix, Model
 from labelapp.autolabel.models import Run
 from labelapp.autolabel.selectors import layers_to_judge
+from labelapp.jobs.models import ACTIVE
 from labelapp.jobs.services import JobError, job_create
 from labelapp.judgements.models import Judge
 from labelapp.judgements.services import judge_ensure
@@ -36,11 +37,14 @@ def baseline_run_start(
 ) -> Run:
     """Enqueue the offline baseline over a model's stored directions that it has not judged; empty means all.
 
-    Raises JobError where there are none.
+    Where the same run is at work already, that one is returned. Raises JobError where there is nothing to judge.
     """
     settings = settings or BaselineSettings()
     judge = baseline_judge(settings)
     selection = {"circuits": list(circuits), "layers": list(layers)}
+    active = Run.objects.filter(judge=judge, model=model, selection=selection, job__state__in=ACTIVE)
+    if run := active.first():
+        return run
     to_judge = layers_to_judge(model, judge, selection)
     if not to_judge:
         stored = Matrix.objects.filter(model=model).exists()

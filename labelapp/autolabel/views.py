@@ -16,15 +16,15 @@ from labelapp.autolabel.selectors import runs_recent
 from labelapp.autolabel.services import BASELINE_NAME, baseline_run_start
 from labelapp.jobs.pages import progress_response
 from labelapp.jobs.services import JobError
-from labelapp.judgements.rules import RULES
 
 RUNS_SHOWN = 50
+MOST_DIGITS = 18  # of an id: what the database's integers hold
 
 
 @require_GET
 def runs(request: SignedInRequest) -> HttpResponse:
     context = {
-        "runs": runs_listed(runs_recent()[:RUNS_SHOWN]),
+        "runs": runs_listed(runs_recent()[:RUNS_SHOWN], request.user),
         "models": Model.objects.order_by("name", "pk"),
         "baseline": BASELINE_NAME,
     }
@@ -37,7 +37,7 @@ def run(request: SignedInRequest, run_id: int) -> HttpResponse:
     context = {
         "run": found,
         "selection": selection_words(found.selection),
-        "counts": [(RULES[rule], *rest) for rule, *rest in counts_by_circuit(found)],
+        "counts": counts_by_circuit(found, request.user),
         "poll": reverse("autolabel:progress", args=[found.pk]),
         "baseline": BASELINE_NAME,
     }
@@ -55,7 +55,7 @@ def progress(request: SignedInRequest, run_id: int) -> HttpResponse:
 def start(request: SignedInRequest) -> HttpResponse:
     """Start the offline baseline on a model."""
     model_id = request.POST.get("model", "")
-    if not (model_id.isascii() and model_id.isdigit()):
+    if not (model_id.isascii() and model_id.isdigit() and len(model_id) <= MOST_DIGITS):
         raise Http404("There is no such model.")
     model = get_object_or_404(Model, pk=int(model_id))
     try:

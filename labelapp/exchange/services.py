@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -53,16 +52,19 @@ def export_to_path(*, subject: str, format: str, path: Path, on_row: Callable[[i
     entry = format_get(format)
     found = subject_get(subject, None)
     try:
-        descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        return _write_whole(entry, export_rows(found), path, on_row)
     except OSError as error:
-        raise ExportError(f"{path} cannot be written: {error.strerror}.") from error
+        raise ExportError(f"{path} cannot be written: {error.strerror or error}.") from error
+
+
+def _write_whole(entry: Format, rows: Iterable[dict[str, Any]], path: Path, on_row: Callable[[int], object]) -> int:
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            n = _write(entry, export_rows(found), file, on_row)
-        Path(draft).chmod(0o644)
-        Path(draft).replace(path)
+        with draft.open("xb") as file:
+            n = _write(entry, rows, file, on_row)
+        draft.replace(path)
     except BaseException:
-        Path(draft).unlink(missing_ok=True)
+        draft.unlink(missing_ok=True)
         raise
     return n
 

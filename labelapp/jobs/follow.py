@@ -6,25 +6,28 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from typing import NoReturn
 
 from django.core.management.base import CommandError
 from django.db import connection
 from tqdm import tqdm
 
 from labelapp.jobs.models import Job, State
+from labelapp.jobs.reaper import reap
 from labelapp.jobs.selectors import JobProgress, job_progress, workers_alive
 from workers.celery import app, queue_of
 
 POLL_SECONDS = 0.25
 
 
-def job_wait(job: Job, on_progress: Callable[[JobProgress], None] | None = None) -> JobProgress:
+def job_wait(job: Job, on_progress: Callable[[JobProgress], object] | None = None) -> JobProgress:
     """Wait until a job is over; without a worker for its queue the work is done in this process."""
     helper: threading.Thread | None = None
     while not (progress := job_progress(job.pk)).is_over:
         if on_progress:
             on_progress(progress)
         if (helper is None or not helper.is_alive()) and not _worker_listens(job):
+            reap()  # nobody else frees the jobs of a worker that died
             helper = threading.Thread(target=_work_off, args=(job.pk,), daemon=True)
             helper.start()
         time.sleep(POLL_SECONDS)
@@ -36,18 +39,40 @@ def job_wait(job: Job, on_progress: Callable[[JobProgress], None] | None = None)
 
 
 def job_follow(job: Job) -> None:
-    """Wait with a progress bar on the error stream. Raises CommandError with the job's sentence if it failed."""
-    with tqdm(total=100, unit="%", file=sys.stderr, bar_format="{desc}{bar} {percentage:3.0f}% {postfix}") as bar:
-
-        def show(progress: JobProgress) -> None:
-            left = progress.seconds_left
-            bar.set_description_str(f"{job.title} ", refresh=False)
-            bar.set_postfix_str(f"{left:.0f} s left" if left is not None else "", refresh=False)
-            bar.update(progress.percent - bar.n)
-
-        progress = job_wait(job, show)
+    """Wait and show the progress on the error stream. Raises CommandError with the job's sentence if it failed."""
+    with tqdm(total=100, file=sys.stderr, bar_format="{desc}{bar} {percentage:3.0f}% {postfix}", disable=None) as bar:
+        progress = job_wait(job, _Lines(job) if bar.disable else _Bar(job, bar))
     if progress.state != State.DONE:
         raise CommandError(progress.error or f"The job was {progress.state}.")
+
+
+class _Bar:
+    """On a terminal: one line, written over."""
+
+    def __init__(self, job: Job, bar: tqdm[NoReturn]) -> None:
+        self.job, self.bar = job, bar
+
+    def __call__(self, progress: JobProgress) -> None:
+        self.bar.set_description_str(f"{self.job.title} ", refresh=False)
+        self.bar.set_postfix_str(_left(progress), refresh=False)
+        self.bar.update(progress.percent - self.bar.n)
+
+
+class _Lines:
+    """In a log: a line for every tenth."""
+
+    def __init__(self, job: Job) -> None:
+        self.job, self.tenth = job, 0
+
+    def __call__(self, progress: JobProgress) -> None:
+        if progress.percent // 10 > self.tenth:
+            self.tenth = progress.percent // 10
+            sys.stderr.write(f"{self.job.title}: {progress.percent} % {_left(progress)}".rstrip() + "\n")
+
+
+def _left(progress: JobProgress) -> str:
+    left = progress.seconds_left
+    return "" if left is None else f"{left:.0f} s left"
 
 
 def _worker_listens(job: Job) -> bool:

@@ -34,9 +34,7 @@ class Job(models.Model):
     state = models.CharField(max_length=12, choices=State.choices, default=State.QUEUED)
     done = models.PositiveIntegerField(default=0)
     total = models.PositiveIntegerField(default=0)
-    message = models.CharField(max_length=300, blank=True)
     error = models.TextField(blank=True)
-    result = models.JSONField(default=dict, blank=True)
 
     attempts = models.PositiveSmallIntegerField(default=0)
     max_attempts = models.PositiveSmallIntegerField(default=3)

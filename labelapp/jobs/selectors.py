@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -23,7 +24,7 @@ class JobProgress:
     state: str
     done: int
     total: int
-    message: str
+    message: str  # the title of the child that is at work
     error: str
     seconds: float  # since the start; 0 before
 
@@ -47,24 +48,41 @@ class JobProgress:
 
 def job_progress(job_id: int) -> JobProgress:
     """Raises Job.DoesNotExist for an unknown id."""
-    job = Job.objects.get(pk=job_id)
-    children = Job.objects.filter(parent_id=job_id)
-    sums = children.aggregate(
-        n=Count("pk"),
-        units=Sum("total", filter=Q(total__gt=0), default=0),
-        without=Count("pk", filter=Q(total=0)),
-        units_done=Sum("done", filter=Q(total__gt=0), default=0),
-        without_done=Count("pk", filter=Q(total=0, state__in=[State.DONE, State.FAILED])),
-    )
-    done, total, message = job.done, job.total, job.message
-    if sums["n"]:
-        done = sums["units_done"] + sums["without_done"]
-        total = sums["units"] + sums["without"]
-        running = children.filter(state=State.RUNNING).order_by("-started_at").first()
-        message = f"{running.title}: {running.message}".rstrip(": ") if running else ""
-    end = job.finished_at or timezone.now()
-    seconds = (end - job.started_at).total_seconds() if job.started_at else 0.0
-    return JobProgress(job.state, done, total, message, job.error, seconds)
+    try:
+        return jobs_progress([job_id])[job_id]
+    except KeyError:
+        raise Job.DoesNotExist(f"There is no job {job_id}.") from None
+
+
+def jobs_progress(job_ids: Iterable[int]) -> dict[int, JobProgress]:
+    """How far each job is, in three queries however many; unknown ids are left out."""
+    jobs = Job.objects.in_bulk(list(job_ids))
+    children = Job.objects.filter(parent_id__in=jobs)
+    sums = {
+        row["parent_id"]: (row["units_done"] + row["without_done"], row["units"] + row["without"])
+        for row in children.values("parent_id").annotate(
+            units=Sum("total", filter=Q(total__gt=0), default=0),
+            without=Count("pk", filter=Q(total=0)),
+            units_done=Sum("done", filter=Q(total__gt=0), default=0),
+            without_done=Count("pk", filter=Q(total=0, state__in=[State.DONE, State.FAILED])),
+        )
+    }
+    running = children.filter(state=State.RUNNING).order_by("started_at")
+    titles = dict(running.values_list("parent_id", "title"))
+    return {
+        pk: JobProgress(
+            job.state,
+            *sums.get(pk, (job.done, job.total)),
+            message=titles.get(pk, ""),
+            error=job.error,
+            seconds=_seconds(job),
+        )
+        for pk, job in jobs.items()
+    }
+
+
+def _seconds(job: Job) -> float:
+    return ((job.finished_at or timezone.now()) - job.started_at).total_seconds() if job.started_at else 0.0
 
 
 def workers_alive(queue: str | None = None) -> list[WorkerBeat]:

@@ -47,7 +47,7 @@ def job_create(
     Where a job with the same `dedupe_key` is queued or running, that one is returned.
     """
     job = Job(
-        title=title[:200],
+        title=storable(title)[:200],
         task=task,
         params=dict(params or {}),
         parent=parent,
@@ -56,14 +56,17 @@ def job_create(
         created_by_id=created_by.pk if created_by else (parent.created_by_id if parent else None),
         send_at=timezone.now() if task else None,
     )
-    try:
-        with transaction.atomic():
-            job.save(force_insert=True)
-    except IntegrityError:
-        active = Job.objects.filter(dedupe_key=dedupe_key, state__in=ACTIVE).first() if dedupe_key else None
-        if active is None:
-            raise
-        return active
+    while True:
+        try:
+            with transaction.atomic():
+                job.save(force_insert=True)
+            break
+        except IntegrityError:
+            if not dedupe_key:
+                raise
+            # It may end between the refusal and this look: then the new one is in order after all.
+            if active := Job.objects.filter(dedupe_key=dedupe_key, state__in=ACTIVE).first():
+                return active
     if task:
         transaction.on_commit(lambda: job_send(job))
     return job
@@ -93,6 +96,7 @@ def job_claim(job_id: int) -> Job | None:
         lease_expires_at=_lease_end(now),
         attempts=F("attempts") + 1,
         started_at=now,
+        done=0,
         error="",
     )
     if not claimed:
@@ -108,16 +112,13 @@ def job_heartbeat(job: Job) -> None:
     _update_held(job, lease_expires_at=_lease_end(timezone.now()))
 
 
-def job_progress_set(job: Job, *, done: int, total: int | None = None, message: str = "") -> None:
+def job_progress_set(job: Job, *, done: int) -> None:
     """State how far the job is. Raises LeaseLostError where the job is no longer this process's."""
-    changes: dict[str, Any] = {"done": done, "message": message[:300]}
-    if total is not None:
-        changes["total"] = total
-    _update_held(job, **changes)
+    _update_held(job, done=done)
 
 
 @contextmanager
-def job_completion(job: Job, result: Mapping[str, Any] | None = None) -> Iterator[None]:
+def job_completion(job: Job) -> Iterator[None]:
     """Write a job's result and its end in one transaction: both stand, or neither.
 
     Raises LeaseLostError, and rolls the block back, where another worker has the job by now.
@@ -129,8 +130,6 @@ def job_completion(job: Job, result: Mapping[str, Any] | None = None) -> Iterato
             finished_at=timezone.now(),
             lease_token="",
             lease_expires_at=None,
-            message="",
-            result=dict(result or {}),
             done=F("total"),
         )
         yield
@@ -148,7 +147,7 @@ def job_fail(job: Job, error: str) -> None:
                 finished_at=timezone.now(),
                 lease_token="",
                 lease_expires_at=None,
-                error=error,
+                error=storable(error),
             )
             if job.parent_id:
                 parent_settle(job.parent_id)
@@ -156,24 +155,27 @@ def job_fail(job: Job, error: str) -> None:
         logger.warning("Job %s failed here after its lease had ended: %s", job.pk, error)
 
 
-def job_release(job: Job, reason: str) -> None:
-    """Give a held job back to the queue (an unexpected error, a worker that shuts down), or fail it for good."""
+def job_retry(job: Job, reason: str) -> None:
+    """Put a job that failed unexpectedly back into the queue, or fail it for good once its attempts are used up."""
     if job.attempts >= job.max_attempts:
         job_fail(job, reason)
-        return
-    delay = timedelta(seconds=2**job.attempts)
+    else:
+        _back_to_queue(job, delay=timedelta(seconds=2**job.attempts), error=storable(reason))
+
+
+def job_release(job: Job) -> None:
+    """Give a held job back because its worker stops in an orderly way: that is no attempt of the job's."""
+    _back_to_queue(job, delay=timedelta(0), attempts=F("attempts") - 1)
+
+
+def _back_to_queue(job: Job, *, delay: timedelta, **changes: Any) -> None:
+    send_at = timezone.now() + delay
     try:
         _update_held(
-            job,
-            state=State.QUEUED,
-            lease_token="",
-            lease_expires_at=None,
-            error=reason,
-            sends=0,
-            send_at=timezone.now() + delay,
+            job, state=State.QUEUED, lease_token="", lease_expires_at=None, sends=0, send_at=send_at, **changes
         )
     except LeaseLostError:
-        logger.warning("Job %s was already taken by another worker: %s", job.pk, reason)
+        logger.warning("Job %s was already taken by another worker.", job.pk)
 
 
 def parent_settle(parent_id: int) -> None:
@@ -205,6 +207,11 @@ def worker_beat(name: str, queues: list[str]) -> None:
 def worker_gone(name: str) -> None:
     """Note that a worker has stopped in an orderly way."""
     WorkerBeat.objects.filter(name=name).delete()
+
+
+def storable(text: str) -> str:
+    """The same text as every database takes it: without NUL and halves of characters, which paths can hold."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
 
 
 def _update_held(job: Job, **changes: Any) -> None:

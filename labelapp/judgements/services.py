@@ -87,22 +87,25 @@ def judgement_record(*, judge: Judge, source: str, draft: Draft) -> Judgement:
 
 
 def judgements_record_new(*, judge: Judge, source: str, drafts: Sequence[Draft]) -> int:
-    """Write a machine's judgements in one transaction, without those on directions that it has judged there.
+    """Write a machine's judgements in one transaction, without those on directions that it has judged anywhere.
 
+    A machine's answer does not depend on where it was asked, so two runs of it must not count a direction twice.
     Returns how many were written.
     """
     for draft in drafts:
         _check(judge, draft)
     with transaction.atomic():
-        ids = [draft.direction_id for draft in drafts]
+        ids = sorted(draft.direction_id for draft in drafts)
+        # The same lock as a person's judgement takes: another run of this judge waits, and then sees these rows.
+        locked = Direction.objects.select_for_update().filter(pk__in=ids).order_by("pk")
+        matrices = dict(locked.values_list("pk", "matrix_id"))
         judged = set(
-            Judgement.objects.filter(judge=judge, source=source, current=True, direction_id__in=ids).values_list(
+            Judgement.objects.filter(judge=judge, current=True, direction_id__in=ids).values_list(
                 "direction_id", flat=True
             )
         )
         rows = [_row(judge, source, draft) for draft in drafts if draft.direction_id not in judged]
         Judgement.objects.bulk_create(rows, batch_size=BATCH)
-        matrices = dict(Direction.objects.filter(pk__in=ids).values_list("pk", "matrix_id"))
         counts = Counter((matrices[row.direction_id], row.verdict) for row in rows)
         for (matrix_id, verdict), n in sorted(counts.items()):
             _summary_add(matrix_id, judge.pk, "labeler", verdict, n)
@@ -157,29 +160,46 @@ def verdicts_by_rule(judgement: Judgement) -> dict[str, Verdict]:
 
 
 def summaries_verify(*, repair: bool = False) -> list[str]:
-    """Recompute every summary from the judgements; return a line for each that differs (and mend it if asked)."""
-    expected: Counter[tuple[int, int, str, str]] = Counter()
-    rows = Judgement.objects.filter(current=True).select_related("direction").prefetch_related("verifications")
-    for judgement in rows.iterator(chunk_size=2000):
-        for rule, verdict in verdicts_by_rule(judgement).items():
-            expected[judgement.direction.matrix_id, judgement.judge_id, rule, verdict] += 1
+    """Recompute every summary from the judgements; return a line for each that differs (and mend it if asked).
+
+    Matrix by matrix, under the lock that every writer of a judgement takes, so people may go on judging.
+    """
+    matrices = set(Judgement.objects.filter(current=True).values_list("direction__matrix_id", flat=True).distinct())
+    matrices |= set(Summary.objects.values_list("matrix_id", flat=True).distinct())
+    return [line for matrix_id in sorted(matrices) for line in _matrix_verify(matrix_id, repair=repair)]
+
+
+def _matrix_verify(matrix_id: int, *, repair: bool) -> list[str]:
     lines = []
     with transaction.atomic():
+        list(Direction.objects.select_for_update().filter(matrix=matrix_id).order_by("pk").values_list("pk"))
+        expected = _verdicts_counted(matrix_id)
         stored = {
-            (row.matrix_id, row.judge_id, row.rule, verdict): getattr(row, verdict)
-            for row in Summary.objects.select_for_update()
+            (row.judge_id, row.rule, verdict): getattr(row, verdict)
+            for row in Summary.objects.filter(matrix=matrix_id)
             for verdict in Verdict.values
         }
         for cell in sorted(stored.keys() | expected.keys()):
             if (difference := expected[cell] - stored.get(cell, 0)) == 0:
                 continue
+            judge_id, rule, verdict = cell
             lines.append(
-                f"matrix {cell[0]}, judge {cell[1]}, rule {cell[2]}: {cell[3]} is {stored.get(cell, 0)}, "
+                f"matrix {matrix_id}, judge {judge_id}, rule {rule}: {verdict} is {stored.get(cell, 0)}, "
                 f"should be {expected[cell]}"
             )
             if repair:
-                _summary_add(*cell, difference)
+                _summary_add(matrix_id, *cell, difference)
     return lines
+
+
+def _verdicts_counted(matrix_id: int) -> Counter[tuple[int, str, str]]:
+    """How many current judgements of each judge, rule and verdict there are on a matrix."""
+    counts: Counter[tuple[int, str, str]] = Counter()
+    rows = Judgement.objects.filter(direction__matrix=matrix_id, current=True).prefetch_related("verifications")
+    for judgement in rows.iterator(chunk_size=2000):
+        for rule, verdict in verdicts_by_rule(judgement).items():
+            counts[judgement.judge_id, rule, verdict] += 1
+    return counts
 
 
 def _check(judge: Judge, draft: Draft) -> None:

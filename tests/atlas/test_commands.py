@@ -11,6 +11,8 @@ from django.core.management import CommandError, call_command
 
 from labelapp.atlas.models import Direction, Matrix, Model
 from labelapp.atlas.selectors import direction_get, unembedding_read, vectors_read, vocabulary_read
+from labelapp.atlas.services import Extent, layer_job_create
+from labelapp.jobs.follow import job_wait
 
 pytestmark = pytest.mark.django_db(transaction=True)
 DEMO = "fixtures/demo_model"
@@ -79,6 +81,8 @@ def test_the_second_time_nothing_is_done_and_a_wider_one_keeps_the_ids():
     ("arguments", "sentence"),
     [
         (["no/such-model-anywhere"], "no/such-model-anywhere"),
+        (["x" * 5000], "xxx"),
+        (["m\udcff"], r"m\\udcff"),
         ([DEMO, "--circuits", "ov,qv"], "no circuit 'qv'"),
         ([DEMO, "--layers", "4-9"], "no layer 9"),
         ([DEMO, "--layers", "five"], "'five' is not a layer"),
@@ -144,3 +148,14 @@ def test_show_says_what_is_missing(key, sentence):
     decompose(DEMO, "--name", "demo", *SMALL)
     with pytest.raises(CommandError, match=sentence):
         show(key)
+
+
+def test_weights_that_are_replaced_are_not_stored_under_the_old_name(checkpoint):
+    decompose(str(checkpoint), "--name", "mine", *SMALL)
+    weights = bytearray((checkpoint / "model.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (checkpoint / "model.safetensors").write_bytes(weights)
+    model = Model.objects.get()
+    job = layer_job_create(model=model, layer=3, addresses=["mlp_in.3"], extent=Extent())
+    assert "changed since" in job_wait(job).error
+    assert not Matrix.objects.filter(layer=3).exists()

@@ -79,3 +79,23 @@ def test_both_ends_of_a_vector_have_one_seed_and_other_vectors_others():
     seeds = {direction_seed(direction) for direction in others}
     assert direction_seed(plus) == direction_seed(minus)
     assert len(seeds | {direction_seed(plus)}) == 3
+
+
+@pytest.mark.django_db
+def test_a_second_press_starts_no_second_run_and_the_list_shows_a_fresh_one(owner_client):
+    model = ModelFactory()
+    DirectionFactory(matrix=MatrixFactory(model=model))
+    run = baseline_run_start(model=model)
+    assert baseline_run_start(model=model) == run
+    assert Run.objects.count() == 1
+    assert owner_client.get("/runs/").status_code == 200
+
+
+@pytest.mark.django_db
+def test_the_list_takes_a_fixed_number_of_queries(owner_client, django_assert_max_num_queries):
+    for _ in range(5):
+        model = ModelFactory()
+        DirectionFactory(matrix=MatrixFactory(model=model))
+        baseline_run_start(model=model)
+    with django_assert_max_num_queries(12):
+        owner_client.get("/runs/")

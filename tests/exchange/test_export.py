@@ -108,6 +108,7 @@ def test_the_command(project, tmp_path):
         ({"project": "none"}, "no project 'none'"),
         ({"project": "animals", "format": "xml"}, "no format 'xml'; there is jsonl"),
         ({"project": "animals", "out": "/nowhere/at/all.jsonl"}, "cannot be written"),
+        ({"project": "animals", "out": "/tmp"}, "cannot be written"),
     ],
 )
 def test_bad_input_gets_a_sentence_and_leaves_no_file(project, tmp_path, arguments, sentence):

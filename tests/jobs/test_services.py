@@ -6,9 +6,11 @@ import pytest
 from django.db import transaction
 from django.utils import timezone
 
+from labelapp.atlas.services import decompose_start
+from labelapp.jobs.follow import job_wait
 from labelapp.jobs.models import Job, State
 from labelapp.jobs.reaper import reap
-from labelapp.jobs.selectors import job_progress, workers_alive
+from labelapp.jobs.selectors import job_progress, jobs_progress, workers_alive
 from labelapp.jobs.services import (
     LeaseLostError,
     job_claim,
@@ -18,6 +20,7 @@ from labelapp.jobs.services import (
     job_heartbeat,
     job_progress_set,
     job_release,
+    job_retry,
     worker_beat,
     worker_gone,
 )
@@ -51,10 +54,10 @@ def test_an_active_key_gives_the_same_job_and_a_finished_one_a_new_job():
 
 def test_a_completion_writes_the_result_and_the_end_together():
     job = job_claim(make(total=3).pk)
-    with job_completion(job, {"n": 1}):
+    with job_completion(job):
         worker_beat("written in the block", ["weights"])
     job.refresh_from_db()
-    assert (job.state, job.result, job.done) == (State.DONE, {"n": 1}, 3)
+    assert (job.state, job.done) == (State.DONE, 3)
     assert workers_alive()
 
 
@@ -73,7 +76,8 @@ def test_who_lost_the_lease_writes_nothing():
     with pytest.raises(LeaseLostError):
         job_progress_set(slow, done=1)
     job_fail(slow, "too late")
-    job_release(slow, "too late")
+    job_retry(slow, "too late")
+    job_release(slow)
     job.refresh_from_db()
     assert (job.state, job.lease_token, job.error) == (State.RUNNING, fast.lease_token, "")
 
@@ -98,13 +102,13 @@ def test_a_heartbeat_keeps_the_reaper_away():
     assert job.state == State.RUNNING
 
 
-def test_a_released_job_is_tried_again_until_its_attempts_are_used_up():
+def test_an_unexpected_error_is_tried_again_until_the_attempts_are_used_up():
     job = make()
     for _ in range(job.max_attempts - 1):
-        job_release(job_claim(job.pk), "boom")
+        job_retry(job_claim(job.pk), "boom")
         job.refresh_from_db()
         assert (job.state, job.error) == (State.QUEUED, "boom")
-    job_release(job_claim(job.pk), "boom")
+    job_retry(job_claim(job.pk), "boom")
     job.refresh_from_db()
     assert (job.state, job.error) == (State.FAILED, "boom")
 
@@ -188,3 +192,42 @@ def test_a_worker_that_stopped_is_not_alive():
     assert workers_alive("export") == []
     worker_gone("one@here")
     assert workers_alive() == []
+
+
+def test_an_orderly_stop_is_no_attempt():
+    job = make(total=10)
+    for _ in range(job.max_attempts + 2):
+        held = job_claim(job.pk)
+        job_progress_set(held, done=5)
+        job_release(held)
+        job.refresh_from_db()
+        assert (job.state, job.attempts) == (State.QUEUED, 0)
+    assert job_claim(job.pk).done == 0
+
+
+@pytest.mark.parametrize("end", [job_fail, job_retry])
+def test_any_text_can_be_stored_as_an_error(end):
+    job = make()
+    end(job_claim(job.pk), "the folder m\udcff\0 is not there")
+    job.refresh_from_db()
+    assert job.error == "the folder m\\udcff\\x00 is not there"
+
+
+def test_the_progress_of_many_jobs_takes_as_many_queries_as_that_of_one(django_assert_num_queries):
+    parents = [job_create(title=f"parent {n}") for n in range(4)]
+    for parent in parents:
+        job_claim(make(parent=parent, total=3).pk)
+    with django_assert_num_queries(3):
+        progress = jobs_progress(parent.pk for parent in parents)
+    assert [it.total for it in progress.values()] == [3] * 4
+    with pytest.raises(Job.DoesNotExist):
+        job_progress(0)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_foreground_command_takes_over_from_a_worker_that_died():
+    job = decompose_start(source="no/such/folder")
+    child = Job.objects.get(parent=job)
+    job_claim(child.pk)
+    expire(child)
+    assert "no/such/folder" in job_wait(job).error

@@ -1,7 +1,9 @@
 """One table for people and machines; append-only; summaries in the same transaction."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 
 from labelapp.judgements.models import Judge, Judgement, Summary
 from labelapp.judgements.selectors import judgement_last, judgements_standing
@@ -17,7 +19,7 @@ from labelapp.judgements.services import (
     verdicts_by_rule,
     verification_record,
 )
-from tests.factories import DirectionFactory
+from tests.factories import DirectionFactory, MatrixFactory
 
 pytestmark = pytest.mark.django_db
 SOURCE = "project:1"
@@ -140,3 +142,47 @@ def test_verify_finds_and_repairs_what_differs(person, direction):
     assert len(lines) == 2 and "interpretable is 5, should be 1" in lines[0]
     assert len(summaries_verify(repair=True)) == 2
     assert summaries_verify() == []
+
+
+def test_two_runs_of_one_machine_count_a_direction_once(machine):
+    drafts = [Draft(direction.pk, "interpretable") for direction in DirectionFactory.create_batch(3)]
+    assert judgements_record_new(judge=machine, source="run:1", drafts=drafts) == 3
+    assert judgements_record_new(judge=machine, source="run:2", drafts=drafts) == 0
+    assert summaries_verify() == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_people_and_machines_at_once_lose_no_count_and_verify_disturbs_nobody(make_user):
+    directions = [direction.pk for direction in DirectionFactory.create_batch(6, matrix=MatrixFactory())]
+    judges = [judge_of_user(make_user(name)) for name in ("ann", "ben")]
+    machine = judge_ensure(type=Judge.Type.PROMPT, name="labeler", parameters={"model": "m"})
+
+    def judge(person):
+        for verdict in ("interpretable", "unsure", "not_interpretable"):
+            for pk in directions:
+                said = judgement_record(judge=person, source=SOURCE, draft=Draft(pk, verdict))
+                if verdict == "unsure":
+                    judgement_withdraw(said)
+
+    def run(source):
+        judgements_record_new(
+            judge=machine, source=source, drafts=[Draft(pk, "interpretable") for pk in reversed(directions)]
+        )
+
+    def verify():
+        return [line for _ in range(10) for line in summaries_verify(repair=True)]
+
+    tasks = [*((judge, person) for person in judges), (run, "run:1"), (run, "run:2"), (verify,)]
+    with ThreadPoolExecutor(len(tasks)) as pool:
+        results = list(pool.map(lambda task: closing(*task), tasks))
+    assert results[-1] == [], "verify found differences that were only other people's work"
+    assert summaries_verify() == []
+    assert counts()["labeler", "interpretable"] == 6
+    assert Judgement.objects.filter(judge=machine).count() == 6
+
+
+def closing(function, *arguments):
+    try:
+        return function(*arguments)
+    finally:
+        connection.close()

@@ -23,6 +23,7 @@ from labelapp.jobs.services import (
     job_heartbeat,
     job_progress_set,
     job_release,
+    job_retry,
     worker_gone,
 )
 from workers.celery import app
@@ -110,9 +111,9 @@ def job_run(job_id: int, function: Callable[[Job], None], user_errors: ErrorType
             job_fail(job, str(error))
         else:
             logger.exception("Job %s failed", job_id)
-            job_release(job, f"Unexpected error: {type(error).__name__}: {error}"[:2000])
+            job_retry(job, f"Unexpected error: {type(error).__name__}: {error}"[:2000])
     except BaseException:
-        job_release(job, "The worker was stopped.")
+        job_release(job)
         raise
     finally:
         heartbeat.stop()

@@ -23,15 +23,18 @@ from labelapp.autolabel.models import Run
 from labelapp.autolabel.selectors import directions_to_judge
 from labelapp.autolabel.services import direction_seed
 from labelapp.jobs.models import Job
-from labelapp.jobs.services import job_completion
+from labelapp.jobs.services import JobError, job_completion
 from labelapp.judgements.models import LABEL_LENGTH, Verdict
 from labelapp.judgements.services import Draft, judgements_record_new
 from workers.tasks.base import ProgressReport, job_task
 from workers.weights.baseline_settings import BaselineSettings
 
+POST_CIRCUITS = ("ov", "mlp_in", "mlp_gate", "mlp_out")
+
 if TYPE_CHECKING:  # torch comes in with the first task, not with the worker
     from workers.weights.baseline import Baseline
     from workers.weights.checkpoint import Checkpoint
+    from workers.weights.info import ModelInfo
     from workers.weights.results import MatrixResult
 
 
@@ -50,7 +53,7 @@ def prepare_model(job: Job) -> None:
     params = job.params
     checkpoint = open_checkpoint(params["source"])
     info = checkpoint.info
-    circuits = parse_circuits(params["circuits"] or info.circuits, info.circuits)
+    circuits = parse_circuits(params["circuits"] or default_circuits(info), info.circuits)
     layers = parse_layers(params["layers"], info.n_layers)
     model_files_write(checkpoint)
     with job_completion(job):
@@ -59,15 +62,23 @@ def prepare_model(job: Job) -> None:
         layer_jobs_create(parent=job.parent, model=model, circuits=circuits, layers=layers, extent=extent)
 
 
+def default_circuits(info: ModelInfo) -> list[str]:
+    """Those of the post, as far as the model has them; the others are for who names them."""
+    return [circuit for circuit in info.circuits if circuit in POST_CIRCUITS]
+
+
 @job_task("workers.tasks.weights.decompose_layer", user_errors=user_errors)
 def decompose_layer(job: Job) -> None:
     """Decompose some matrices of one layer and store them, all or none."""
     model = Model.objects.get(pk=job.params["model"])
-    opened = model_open(model.source, model.weights_hash)
+    opened = model_open(model.source, model.weights_hash, files_stamp(model.source))
     results = layer_results(job, model, opened)
+    if files_stamp(model.source) != opened.stamp:
+        raise JobError(f"The weights in {model.source} changed while they were read; decompose the model again.")
     places = vectors_write(model, results, directions=job.params["directions"])
     with job_completion(job):
-        for result in results:
+        # In a fixed order, so that two workers never wait for one another's rows.
+        for result in sorted(results, key=lambda result: (result.circuit, result.head or 0)):
             matrix_store(model, result, vectors=places[result.circuit, result.head], tokens=opened.vocabulary)
 
 
@@ -94,6 +105,9 @@ def layer_results(job: Job, model: Model, opened: OpenModel) -> list[MatrixResul
     return results
 
 
+Stamp = tuple[tuple[str, int, int, int], ...]
+
+
 @dataclass(frozen=True)
 class OpenModel:
     """What every layer of a model needs, kept from task to task."""
@@ -101,6 +115,7 @@ class OpenModel:
     checkpoint: Checkpoint
     unembedding: Any  # a torch tensor, [vocab_size, d_model] float32
     vocabulary: tuple[str, ...]
+    stamp: Stamp
 
 
 @job_task("workers.tasks.weights.baseline_layer")
@@ -150,15 +165,24 @@ def baseline_open(folder: str, settings: BaselineSettings) -> Baseline:
 
 
 @lru_cache(maxsize=1)
-def model_open(source: str, weights_hash: str) -> OpenModel:
-    """Open a stored model's checkpoint. Raises WeightsError where its weights moved or are others by now."""
+def model_open(source: str, weights_hash: str, stamp: Stamp) -> OpenModel:
+    """Open a stored model's checkpoint. Raises WeightsError where its weights moved or are others by now.
+
+    Weights are read lazily: `stamp` makes a replaced file another checkpoint, which is hashed anew.
+    """
     from workers.weights.checkpoint import open_checkpoint
     from workers.weights.errors import DamagedWeights
 
     checkpoint = open_checkpoint(source)
     if checkpoint.info.weights_hash != weights_hash:
         raise DamagedWeights(f"The weights in {source} changed since they were loaded; load them as a new model.")
-    return OpenModel(checkpoint, checkpoint.unembedding(), tuple(checkpoint.vocabulary()))
+    return OpenModel(checkpoint, checkpoint.unembedding(), tuple(checkpoint.vocabulary()), stamp)
+
+
+def files_stamp(source: str) -> Stamp:
+    """Name, size, time and inode of a folder's weights; empty for a name on the hub, whose files never change."""
+    files = sorted(Path(source).glob("*.safetensors"))
+    return tuple((file.name, stat.st_size, stat.st_mtime_ns, stat.st_ino) for file in files for stat in [file.stat()])
 
 
 def model_files_write(checkpoint: Checkpoint) -> None:
