@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from django.http import HttpRequest
 
-from labelapp.atlas.keys import CIRCUITS_WITH_HEADS, MatrixKey
+from labelapp.atlas.keys import CIRCUITS_WITH_HEADS, CIRCUITS_WITHOUT_LAYER, MatrixKey
 from labelapp.atlas.models import Model
 from labelapp.atlas.panels import CellValue, OverviewColour, overview_colours
 from labelapp.atlas.presentation import CIRCUIT_NAMES, HEAT_STEPS, matrix_title
@@ -47,8 +47,9 @@ def overview_grid(model: Model, colour: OverviewColour) -> Grid:
     """Two queries and those of the colour, however many matrices there are."""
     stored = dict(matrices_raw(model).values_list("address", "pk"))
     values = colour.values(model)
-    groups = [Group(CIRCUIT_NAMES[name], _heads(model, name)) for name in model.circuits]
-    places = [(name, head) for name in model.circuits for head in _heads(model, name)]
+    circuits = [name for name in model.circuits if name not in CIRCUITS_WITHOUT_LAYER]
+    groups = [Group(CIRCUIT_NAMES[name], _heads(model, name)) for name in circuits]
+    places = [(name, head) for name in circuits for head in _heads(model, name)]
     rows = [
         (layer, [_cell(_key(model, name, layer, head), stored, values) for name, head in places])
         for layer in range(model.n_layers)

@@ -13,7 +13,14 @@ import numpy as np
 from django.db.models import Count, QuerySet, Sum
 
 from labelapp.atlas.files import arrays_read, file_read
-from labelapp.atlas.keys import CIRCUITS_WITH_HEADS, SIDES, DirectionKey, MatrixKey, direction_key_parse
+from labelapp.atlas.keys import (
+    CIRCUITS_WITH_HEADS,
+    CIRCUITS_WITHOUT_LAYER,
+    SIDES,
+    DirectionKey,
+    MatrixKey,
+    direction_key_parse,
+)
 from labelapp.atlas.models import Direction, Matrix, Model
 from labelapp.atlas.tokens import is_utf8, token_bytes, token_escape
 from labelapp.jobs.models import Job
@@ -104,7 +111,11 @@ def _holding(model: Model, count: Counter[str]) -> ModelHolding:
 
 def matrices_possible(model: Model) -> int:
     """How many raw matrices a model has, over the circuits that can be decomposed."""
-    return sum(model.n_layers * (model.n_heads if circuit in CIRCUITS_WITH_HEADS else 1) for circuit in model.circuits)
+    return sum(
+        (1 if circuit in CIRCUITS_WITHOUT_LAYER else model.n_layers)
+        * (model.n_heads if circuit in CIRCUITS_WITH_HEADS else 1)
+        for circuit in model.circuits
+    )
 
 
 def matrices_raw(model: Model) -> QuerySet[Matrix]:

@@ -14,7 +14,10 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("model", help="a folder with a checkpoint, or a name on the Hugging Face hub")
         parser.add_argument("--name", default="", help="the name in keys and on pages (default: the model's own)")
-        parser.add_argument("--circuits", help=f"like ov,mlp_in (of {', '.join(CIRCUITS)}; default: all it has)")
+        parser.add_argument(
+            "--circuits",
+            help=f"like ov,mlp_in (of {', '.join(CIRCUITS)}; default: the post's)",
+        )
         parser.add_argument("--layers", default="", help="like 0,5,9-11 (default: all)")
         parser.add_argument("--directions", type=int, default=64, help="vectors of each matrix (default: 64)")
         parser.add_argument("--top", type=int, default=50, help="tokens in each readout (default: 50)")
