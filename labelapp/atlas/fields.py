@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from django.db import models
+from django.db import NotSupportedError, models
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models.lookups import FieldGetDbPrepValueMixin
+from django.db.models.sql.compiler import SQLCompiler
 
 
 class Float32ArrayField(models.BinaryField):  # type: ignore[type-arg]
@@ -42,6 +44,20 @@ class TokenIdsField(models.Field):  # type: ignore[type-arg]
             return None
         ids = np.asarray(value, "<i4")
         return ids.tolist() if connection.vendor == "postgresql" else ids.tobytes()
+
+
+@TokenIdsField.register_lookup
+class HoldsAny(FieldGetDbPrepValueMixin, models.Lookup):
+    """`token_ids__holds_any=[7, 9]`, in the form that PostgreSQL's GIN index serves; other databases have to scan."""
+
+    lookup_name = "holds_any"
+
+    def as_sql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper) -> tuple[str, tuple[Any, ...]]:
+        if connection.vendor != "postgresql":
+            raise NotSupportedError("Only PostgreSQL holds token ids as an array; see atlas/search.py.")
+        left, left_values = self.process_lhs(compiler, connection)
+        right, right_values = self.process_rhs(compiler, connection)
+        return f"{left} && {right}::integer[]", (*left_values, *right_values)
 
 
 class TokensField(models.TextField):  # type: ignore[type-arg]

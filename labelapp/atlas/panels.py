@@ -1,7 +1,7 @@
 """Where upper rooms add to the atlas's pages. They register in their AppConfig.ready; the atlas imports none of them.
 
-Blindness is kept here too: who may still have to judge a direction blind is asked of every registered check,
-and whatever shows verdicts asks `hidden_from` first.
+Blindness is kept here too: who may still have to judge a direction blind is asked of every registered check.
+Whatever shows verdicts asks `hidden_from` first, and whatever counts them `hidden_directions`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 
 from labelapp.accounts.models import User
@@ -67,12 +68,15 @@ MatrixNotes = Callable[[HttpRequest, Matrix, Sequence[Direction]], Mapping[int, 
 OverviewColours = Callable[[HttpRequest, Model], Sequence[OverviewColour]]
 # Of some direction ids those that the person has yet to judge blind, with the project's name.
 BlindCheck = Callable[[User, Collection[int]], Mapping[int, str]]
+# All the directions that the person has yet to judge blind.
+HiddenDirections = Callable[[User], QuerySet[Direction]]
 
 _direction_panels: list[DirectionPanel] = []
 _matrix_panels: list[MatrixPanel] = []
 _matrix_notes: list[MatrixNotes] = []
 _overview_colours: list[OverviewColours] = []
 _blind_checks: list[BlindCheck] = []
+_hidden_directions: list[HiddenDirections] = []
 
 
 def register_direction_panel(panel: DirectionPanel) -> None:
@@ -93,6 +97,10 @@ def register_overview_colours(colours: OverviewColours) -> None:
 
 def register_blind_check(check: BlindCheck) -> None:
     _blind_checks.append(check)
+
+
+def register_hidden_directions(hidden: HiddenDirections) -> None:
+    _hidden_directions.append(hidden)
 
 
 def direction_panels(request: HttpRequest, direction: Direction) -> list[ShownPanel]:
@@ -122,6 +130,14 @@ def hidden_from(user: User, direction_ids: Collection[int]) -> dict[int, str]:
     for check in _blind_checks:
         hidden |= check(user, direction_ids)
     return hidden
+
+
+def hidden_directions(user: User) -> QuerySet[Direction]:
+    """All directions whose verdicts the person must not see yet: to be counted, as part of another query."""
+    wanted = Q(pk__in=[])
+    for hidden in _hidden_directions:
+        wanted |= Q(pk__in=hidden(user).values("pk"))
+    return Direction.objects.filter(wanted)
 
 
 def _shown(panels: Sequence[Panel[T]], request: HttpRequest, subject: T) -> list[ShownPanel]:

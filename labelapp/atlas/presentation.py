@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from statistics import median
+from typing import NamedTuple
 
 from labelapp.atlas.keys import CIRCUITS_WITH_HEADS, SIDES, DirectionKey, MatrixKey
 from labelapp.atlas.models import Direction, Matrix
@@ -96,6 +97,22 @@ class Neighbour:
     shortcut: str
 
 
+class FoundToken(NamedTuple):
+    rank: int
+    shown: str
+
+
+@dataclass(frozen=True)
+class FoundDirection:
+    """A line of the token search."""
+
+    direction: Direction
+    key: DirectionKey
+    rank: int
+    tokens: Sequence[FoundToken]  # that were searched for and stand in it
+    first: Sequence[tuple[str, bool]]  # its first tokens, with whether they were searched for
+
+
 def matrix_title(key: MatrixKey) -> str:
     """A matrix in words: "OV, layer 22, head 10, folded"."""
     parts = [CIRCUIT_NAMES[key.circuit]]
@@ -157,6 +174,15 @@ def table(columns: Sequence[Direction], *, rows: int, notes: Mapping[int, Sequen
     ]
     spans = [Span(len(list(group)), block) for block, group in groupby(columns, key=lambda it: it.block)]
     return Table([Column(it, it.key, notes.get(it.pk, ())) for it in columns], spans, cells, scale)
+
+
+def found(rank: int, direction: Direction, searched: Container[int]) -> FoundDirection:
+    """A direction with its first tokens, those that were searched for marked wherever they stand."""
+    ids = direction.token_ids or []
+    places = [place for place, token in enumerate(ids) if token in searched]
+    tokens = [FoundToken(place + 1, token_display(direction.tokens[place])) for place in places]
+    first = [(token_display(token), place in places) for place, token in enumerate(direction.tokens[:8])]
+    return FoundDirection(direction, direction.key, rank, tokens, first)
 
 
 def neighbours(key: MatrixKey, *, n_layers: int, n_heads: int) -> list[Neighbour]:

@@ -48,8 +48,10 @@ def matrix_find(model: Model, key: MatrixKey) -> Matrix | None:
 
 def matrix_get(key: MatrixKey) -> Matrix:
     """Raises NotStoredError."""
-    matrix = matrix_find(model_get(key.model_part), key)
+    model = model_get(key.model_part)
+    matrix = matrix_find(model, key)
     if matrix is None:
+        matrix_key_check(model, key)
         raise NotStoredError(
             f"The matrix {key} is not decomposed yet; opening its page does it, or `manage.py decompose`."
         )

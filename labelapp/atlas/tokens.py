@@ -25,6 +25,8 @@ def token_display(token: str) -> str:
 
 def token_escape(token: str) -> str:
     """Valid, visible text; bytes that are no UTF-8 as `\\xNN`, unseen characters as `\\n`, `\\u200b` and so on."""
+    if token.isprintable():  # by Python's definition: no character that _escape changes; most tokens, and fast
+        return token
     return "".join(_escape(character) for character in token)
 
 

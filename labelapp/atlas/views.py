@@ -1,4 +1,6 @@
-"""Pages: models, a model's overview, the matrix table, a direction; and what stands there until one is computed."""
+"""Pages: models, a model's overview, token search, the matrix table, a direction; and what stands there until one is
+computed.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +10,14 @@ from urllib.parse import urlencode
 
 from django.http import HttpResponse, QueryDict
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_GET, require_POST
 
 from labelapp.accounts.typing import SignedInRequest
-from labelapp.atlas import panels, presentation
+from labelapp.atlas import copies, panels, presentation
 from labelapp.atlas.keys import (
+    CIRCUITS,
     SIDES,
     DirectionKey,
     KeyFormError,
@@ -23,6 +27,7 @@ from labelapp.atlas.keys import (
 )
 from labelapp.atlas.models import Direction, Matrix, Model
 from labelapp.atlas.overview import colours_of, overview_grid
+from labelapp.atlas.search import Search, directions_holding, tokens_match
 from labelapp.atlas.selectors import (
     NotStoredError,
     direction_get,
@@ -34,9 +39,11 @@ from labelapp.atlas.selectors import (
     models_with_holdings,
 )
 from labelapp.atlas.services import matrix_request
+from labelapp.atlas.tour import tour_stops
 from labelapp.jobs.models import Job, State
 
 MAX_COLUMNS, MAX_ROWS = 64, 100
+MAX_TOKEN_LENGTH = 200
 
 
 @dataclass(frozen=True)
@@ -50,9 +57,10 @@ class TableOptions:
     columns: int = 10
     rows: int = 20
 
-    def query(self, **changes: Any) -> str:
+    def query(self, *, copy_as: str = "", **changes: Any) -> str:
         it = replace(self, **changes)
         pairs = {
+            "as": copy_as,
             "side": it.side if it.side != self.default_side else "",
             "sign": "-" if it.sign == "-" else "",
             "from": it.start or "",
@@ -64,7 +72,9 @@ class TableOptions:
 
 @require_GET
 def models(request: SignedInRequest) -> HttpResponse:
-    return render(request, "atlas/models.html", {"holdings": models_with_holdings()})
+    holdings = models_with_holdings()
+    tour = tour_stops(holding.model for holding in holdings)
+    return render(request, "atlas/models.html", {"holdings": holdings, "tour": tour})
 
 
 @require_GET
@@ -82,6 +92,17 @@ def model(request: SignedInRequest, slug: str) -> HttpResponse:
 
 
 @require_GET
+def search(request: SignedInRequest, slug: str) -> HttpResponse:
+    try:
+        found = model_get(slug)
+        if found.slug != slug:
+            return redirect(f"{reverse('atlas:search', args=[found.slug])}?{request.GET.urlencode()}")
+        return render(request, "atlas/search.html", _search_context(found, _search(request.GET, found)))
+    except NotStoredError as error:
+        return not_found(request, error)
+
+
+@require_GET
 def matrix(request: SignedInRequest, key: str) -> HttpResponse:
     try:
         parsed = matrix_key_parse(key)
@@ -94,6 +115,8 @@ def matrix(request: SignedInRequest, key: str) -> HttpResponse:
         return not_found(request, error)
     if str(found.key) != key:
         return redirect("atlas:matrix", str(found.key))
+    if "as" in request.GET:
+        return _matrix_copy(request, found)
     return render(request, "atlas/matrix.html", _matrix_context(request, found))
 
 
@@ -160,11 +183,63 @@ def _failure(job: Job) -> str:
     return f"The last job for this matrix ended ({job.state}), and yet the matrix is not stored."
 
 
+def _search_context(model: Model, asked: Search) -> dict[str, Any]:
+    matches = tokens_match(model, asked.text, prefix=asked.prefix) if asked.text else None
+    tokens = matches.shown if matches else {}
+    results = directions_holding(model, tokens, asked) if tokens else None
+    return {
+        "model": model,
+        "search": asked,
+        "matches": matches,
+        "results": results,
+        "rows": [presentation.found(rank, row, tokens) for rank, row in results.rows] if results else [],
+        "prefix_query": asked.query(prefix=True),
+        "first_page": asked.query(),
+        "further": asked.query(after=results.following) if results and results.following else "",
+        "circuit_choices": [(name, presentation.CIRCUIT_NAMES[name]) for name in CIRCUITS if name in model.circuits],
+        "layer_choices": range(model.n_layers),
+        "side_choices": _sides(model),
+    }
+
+
+def _search(query: QueryDict, model: Model) -> Search:
+    """As with a table, what makes no sense is left out."""
+    layer = _number(query, "layer", default=model.n_layers, least=0, most=model.n_layers)
+    circuit, side = query.get("circuit", ""), query.get("side", "")
+    return Search(
+        text=query.get("token", "")[:MAX_TOKEN_LENGTH],
+        prefix=query.get("match") == "prefix",
+        circuit=circuit if circuit in model.circuits else "",
+        layer=layer if layer < model.n_layers else None,
+        side=side if side in _sides(model) else "",
+        after=query.get("after", ""),
+    )
+
+
+def _sides(model: Model) -> list[str]:
+    return list(dict.fromkeys(side for circuit in model.circuits for side in SIDES[circuit]))
+
+
+def _columns(found: Matrix, options: TableOptions) -> list[Direction]:
+    rows = matrix_columns(found, side=options.side, sign=options.sign)
+    return _with_matrix(list(rows[options.start : options.start + options.columns]), found)
+
+
+def _matrix_copy(request: SignedInRequest, found: Matrix) -> HttpResponse:
+    """The page's table in another form; without the notes below its columns, which hold verdicts."""
+    form = copies.FORMS.get(request.GET["as"])
+    if form is None:
+        wanted = NotStoredError(f"A table is copied as {', '.join(copies.FORMS)}, not as {request.GET['as']!r}.")
+        return not_found(request, wanted)
+    options = _table_options(request.GET, found)
+    table = presentation.table(_columns(found, options), rows=options.rows, notes={})
+    return copies.copy_response(form, copies.TableCopy(found.key, options.side, options.sign, table))
+
+
 def _matrix_context(request: SignedInRequest, found: Matrix) -> dict[str, Any]:
     options = _table_options(request.GET, found)
     last = options.start + options.columns
-    rows = matrix_columns(found, side=options.side, sign=options.sign)[options.start : last]
-    columns = _with_matrix(list(rows), found)
+    columns = _columns(found, options)
     notes = panels.matrix_notes(request, found, columns)
     other = presentation.other_side(found, options.side)
     key = found.key
@@ -183,6 +258,7 @@ def _matrix_context(request: SignedInRequest, found: Matrix) -> dict[str, Any]:
         "last_shown": options.start + len(columns) - 1,
         "column_choices": [(n, options.query(columns=n)) for n in (5, 10, 20, 64)],
         "row_choices": [(n, options.query(rows=n)) for n in (10, 20, 50) if n <= max(found.top, 10)],
+        "copies": [(it, options.query(copy_as=it.slug)) for it in copies.FORMS.values()],
         "neighbours": presentation.neighbours(key, n_layers=found.model.n_layers, n_heads=found.model.n_heads),
         "panels": panels.matrix_panels(request, found),
     }

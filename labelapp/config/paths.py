@@ -26,7 +26,7 @@ def secret_key(data: Path) -> str:
     """
     path = data / "secret-key"
     if not path.exists():
-        data.mkdir(parents=True, exist_ok=True)
+        data.mkdir(parents=True, exist_ok=True, mode=0o700)  # passwords' hashes and blind labels lie there
         draft = data / f".secret-key-{os.getpid()}-{secrets.token_hex(4)}"
         with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.write(secrets.token_urlsafe(50))

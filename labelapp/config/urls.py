@@ -2,7 +2,7 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 
 urlpatterns = [
-    path("", RedirectView.as_view(pattern_name="atlas:models"), name="home"),
+    path("", RedirectView.as_view(pattern_name="atlas:models", http_method_names=["get", "head"]), name="home"),
     path("health/", include("labelapp.operations.urls")),
     path("account/", include("labelapp.accounts.urls")),
     path("jobs/", include("labelapp.jobs.urls")),

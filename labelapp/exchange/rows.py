@@ -60,6 +60,7 @@ def _judgement(row: Judgement) -> dict[str, Any]:
         "current": row.current,
         "withdraws": row.withdraws_id,
         "supersedes": row.supersedes_id,
+        "blind": row.blind,
         "verdict": row.verdict or None,
         "label": row.label,
         "kind": row.kind or None,

@@ -16,7 +16,7 @@ from labelapp.accounts.models import User
 from labelapp.accounts.typing import SignedInRequest
 from labelapp.exchange.models import Export
 from labelapp.exchange.services import export_start
-from labelapp.exchange.subjects import ExportError
+from labelapp.exchange.subjects import ExportError, subject_get
 from labelapp.jobs.models import State
 
 EXPORTS_SHOWN = 50
@@ -49,6 +49,10 @@ def download(request: SignedInRequest, export_id: int) -> HttpResponseBase:
     if export.job.state != State.DONE or not export.file:
         messages.warning(request, "That export is not written yet.")
         return redirect("exchange:exports")
+    try:  # whoever was taken off a project keeps no way to what its people said
+        subject_get(export.subject, None if request.user.is_superuser else request.user)
+    except ExportError as error:
+        return render(request, "exchange/refused.html", {"error": str(error)}, status=403)
     if not default_storage.exists(export.file):
         return render(
             request,

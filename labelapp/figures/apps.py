@@ -5,6 +5,7 @@ class FiguresConfig(AppConfig):
     name = "labelapp.figures"
 
     def ready(self) -> None:
-        from labelapp.figures import panels
+        from labelapp.figures import panels, tables
 
         panels.register()
+        tables.register()

@@ -1,4 +1,4 @@
-"""Draws a Vega-Lite specification: `python -m labelapp.figures.render svg` from standard input to standard output.
+"""Draws a plot or a picture: `python -m labelapp.figures.render svg` from standard input to standard output.
 
 A process of its own, because vl-convert brings a JavaScript engine: 1.1 s and 75 to 170 MB that the web process
 would keep for good (measured with vl-convert-python 1.9).
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +27,16 @@ class RenderError(Exception):
 
 def plot_draw(spec: Mapping[str, Any], form: str) -> bytes:
     """A plot as SVG, PNG (twice the size) or PDF. Raises RenderError."""
-    command = [sys.executable, "-m", "labelapp.figures.render", form]
-    document = json.dumps({**spec, "width": WIDTH, "config": PRINT_CONFIG}).encode()
+    return _run([form], json.dumps({**spec, "width": WIDTH, "config": PRINT_CONFIG}))
+
+
+def picture_draw(svg: str, *, scale: int) -> bytes:
+    """An SVG drawing as PNG. Raises RenderError."""
+    return _run(["picture", str(scale)], svg)
+
+
+def _run(arguments: Sequence[str], text: str) -> bytes:
+    command, document = [sys.executable, "-m", "labelapp.figures.render", *arguments], text.encode()
     try:
         done = subprocess.run(command, input=document, capture_output=True, timeout=TIMEOUT_SECONDS, cwd=ROOT)
     except subprocess.TimeoutExpired as error:
@@ -38,9 +46,11 @@ def plot_draw(spec: Mapping[str, Any], form: str) -> bytes:
     return done.stdout
 
 
-def _draw(form: str, document: str) -> bytes:
+def _draw(document: str, form: str, scale: str = "") -> bytes:
     import vl_convert
 
+    if form == "picture":
+        return bytes(vl_convert.svg_to_png(document, scale=float(scale)))
     if form == "svg":
         return str(vl_convert.vegalite_to_svg(document, vl_version=VEGA_LITE)).encode()
     if form == "png":
@@ -49,4 +59,4 @@ def _draw(form: str, document: str) -> bytes:
 
 
 if __name__ == "__main__":
-    sys.stdout.buffer.write(_draw(sys.argv[1], sys.stdin.read()))
+    sys.stdout.buffer.write(_draw(sys.stdin.buffer.read().decode(), *sys.argv[1:]))

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from django.db.models import F, Sum
+from django.db.models import Count, F, Sum
 
+from labelapp.accounts.models import User
+from labelapp.atlas import panels
 from labelapp.atlas.models import Matrix, Model
 from labelapp.atlas.presentation import CIRCUIT_NAMES
 from labelapp.atlas.selectors import ModelHolding, models_with_holdings
 from labelapp.figures.specs import Fraction, Spectrum
 from labelapp.judgements.models import Judge, Summary
 from labelapp.judgements.rules import RULES, Rule
+from labelapp.judgements.visibility import count_is_shown
 from labelapp.statistics.estimation import wilson_interval
 
 MAX_SPECTRA = 8
+CENSUS = {"matrix__preprocessing": "raw", "matrix__basis": "svd", "matrix__control": ""}
 
 
 @dataclass(frozen=True)
@@ -28,22 +32,14 @@ class Claim:
     judge: Judge
     rule: Rule
     n_stored: int  # ends of the model that are stored, judged or not
+    n_judged: int
+    whole: Fraction | None  # all layers and circuits together; None where it would give a hidden verdict away
     fractions: Sequence[Fraction]
-    n_unread: int  # ends in layers where no end has a verdict at all
+    hidden: Sequence[tuple[str, int]]  # circuit and layer of those that would
 
     @property
     def slug(self) -> str:
         return f"{self.judge.pk}-{self.rule.name}"
-
-    @property
-    def whole(self) -> Fraction:
-        """All layers and circuits together."""
-        yes, n = sum(it.interpretable for it in self.fractions), sum(it.n for it in self.fractions)
-        return _fraction("all", 0, yes, n, sum(it.left_out for it in self.fractions) + self.n_unread)
-
-    @property
-    def n_judged(self) -> int:
-        return self.whole.n + self.whole.left_out
 
     @property
     def noise_rate(self) -> float | None:
@@ -52,15 +48,18 @@ class Claim:
         return float(alpha) if isinstance(alpha, int | float) else None
 
 
-def claims(model: Model | None = None) -> list[Claim]:
-    """One for each model, machine and rule of which a verdict is stored, in four queries.
+def claims(model: Model | None = None, *, viewer: User | None = None) -> list[Claim]:
+    """One for each model, machine and rule of which a verdict is stored, in four queries and one for the viewer.
 
-    People judge samples, not a census; their figures need the sampling design and are not made here.
+    People judge samples, not a census; their figures need the sampling design and are not made here. What would
+    give away a verdict that the viewer must not see yet is left out; without a viewer, nothing is.
     """
+    hidden = _hidden(viewer) if viewer else Counter()
     groups: dict[tuple[int, int, str], list[Cell]] = defaultdict(list)
     for row in _sums(model):
         group = groups[row["matrix__model_id"], row["judge_id"], row["rule"]]
-        group.append(Cell(row["matrix__circuit"], row["matrix__layer"], row["yes"], row["no"], row["open"]))
+        place = (row["matrix__model_id"], row["matrix__circuit"], row["matrix__layer"])
+        group.append(Cell(*place[1:], row["yes"], row["no"], row["open"], hidden[place]))
     judges = Judge.objects.in_bulk({judge_id for _, judge_id, _ in groups})
     holdings = {holding.model.pk: holding for holding in models_with_holdings()}
     return [
@@ -78,16 +77,19 @@ class Cell(NamedTuple):
     yes: int
     no: int
     left_out: int
+    n_hidden: int  # directions that the viewer is still to judge blind
 
     @property
     def n(self) -> int:
         return self.yes + self.no
 
+    @property
+    def is_shown(self) -> bool:
+        return count_is_shown(self.n, self.n_hidden)
+
 
 def _sums(model: Model | None) -> list[dict[str, Any]]:
-    rows = Summary.objects.exclude(judge__type=Judge.Type.PERSON).filter(
-        matrix__preprocessing="raw", matrix__basis="svd", matrix__control=""
-    )
+    rows = Summary.objects.exclude(judge__type=Judge.Type.PERSON).filter(**CENSUS)
     if model is not None:
         rows = rows.filter(matrix__model=model)
     columns = ("matrix__model_id", "judge_id", "rule", "matrix__circuit", "matrix__layer")
@@ -99,14 +101,34 @@ def _sums(model: Model | None) -> list[dict[str, Any]]:
     return list(rows.values(*columns).annotate(**counts).order_by(*columns))
 
 
+def _hidden(viewer: User) -> Counter[tuple[int, str, int | None]]:
+    """How many directions are hidden from a person, by model, circuit and layer."""
+    place = ("matrix__model_id", "matrix__circuit", "matrix__layer")
+    rows = panels.hidden_directions(viewer).filter(**CENSUS).order_by().values_list(*place)
+    return Counter({(model, circuit, layer): n for model, circuit, layer, n in rows.annotate(n=Count("pk"))})
+
+
 def _claim(holding: ModelHolding, judge: Judge, rule: Rule, cells: Sequence[Cell]) -> Claim:
-    fractions = [
-        _fraction(CIRCUIT_NAMES[cell.circuit], cell.layer or 0, cell.yes, cell.n, cell.left_out)
-        for cell in cells
-        if cell.n
-    ]
-    n_unread = sum(cell.left_out for cell in cells if not cell.n)
-    return Claim(holding.model, judge, rule, holding.n_directions_raw, fractions, n_unread)
+    judged = [cell for cell in cells if cell.n]
+    shown, hidden = [it for it in judged if it.is_shown], [it for it in judged if not it.is_shown]
+    whole = _sum(cells)
+    # The whole less what is shown is a count too: that of all hidden ones together.
+    is_shown = whole.is_shown and (not hidden or _sum(hidden).is_shown)
+    return Claim(
+        holding.model,
+        judge,
+        rule,
+        holding.n_directions_raw,
+        whole.n + whole.left_out,
+        _fraction("all", whole) if is_shown else None,
+        [_fraction(CIRCUIT_NAMES[cell.circuit], cell) for cell in shown],
+        [(CIRCUIT_NAMES[cell.circuit], cell.layer or 0) for cell in hidden],
+    )
+
+
+def _sum(cells: Sequence[Cell]) -> Cell:
+    totals = [sum(counts) for counts in zip(*(cell[2:] for cell in cells), strict=True)]
+    return Cell("", None, *totals)
 
 
 def spectra(matrix: Matrix, others: str) -> tuple[list[Spectrum], list[str]]:
@@ -122,6 +144,6 @@ def _spectrum(matrix: Matrix) -> Spectrum:
     return Spectrum(matrix.address, list(matrix.singular_values[: matrix.rank]))
 
 
-def _fraction(circuit: str, layer: int, yes: int, n: int, left_out: int) -> Fraction:
-    low, high = wilson_interval(yes, n)
-    return Fraction(circuit, layer, yes, n, low, high, left_out)
+def _fraction(circuit: str, cell: Cell) -> Fraction:
+    low, high = wilson_interval(cell.yes, cell.n)
+    return Fraction(circuit, cell.layer or 0, cell.yes, cell.n, low, high, cell.left_out)

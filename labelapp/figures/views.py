@@ -6,6 +6,7 @@ from django.http import HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_GET
 
+from labelapp.accounts.models import User
 from labelapp.accounts.typing import SignedInRequest
 from labelapp.atlas.keys import KeyFormError, matrix_key_parse
 from labelapp.atlas.selectors import NotStoredError, matrix_get, model_get
@@ -24,7 +25,7 @@ FRACTION_HEADER = (
 
 @require_GET
 def index(request: SignedInRequest) -> HttpResponse:
-    context = {"claims": claims(), "baseline": Judge.Type.BASELINE.value}
+    context = {"claims": claims(viewer=request.user), "baseline": Judge.Type.BASELINE.value}
     return render(request, "figures/index.html", context)
 
 
@@ -61,14 +62,17 @@ def spectrum_file(request: SignedInRequest, form: str, key: str) -> HttpResponse
 @require_GET
 def fraction_file(request: SignedInRequest, form: str, slug: str, claim: str) -> HttpResponse:
     try:
-        found = _claim_get(slug, claim)
+        found = _claim_get(slug, claim, request.user)
     except NotStoredError as error:
         return not_found(request, error)
-    rows = (
-        (slug, str(found.judge), found.rule.identifier, "ends", it.circuit, it.layer, it.interpretable, it.n,
-         it.value, it.low, it.high, it.left_out)
+    common = (slug, str(found.judge), found.rule.identifier, "ends")
+    rows = [
+        (*common, it.circuit, it.layer, it.interpretable, it.n, it.value, it.low, it.high, it.left_out)
         for it in found.fractions
-    )  # fmt: skip
+    ]
+    # What is hidden keeps its row, so that nobody takes the rest for the whole.
+    nothing = ("",) * (len(FRACTION_HEADER) - len(common) - 2)
+    rows += [(*common, circuit, layer, *nothing) for circuit, layer in found.hidden]
     return plot_response(
         form,
         name=f"fraction-{file_name(slug)}-{file_name(claim)}",
@@ -78,9 +82,9 @@ def fraction_file(request: SignedInRequest, form: str, slug: str, claim: str) ->
     )
 
 
-def _claim_get(slug: str, name: str) -> Claim:
+def _claim_get(slug: str, name: str, viewer: User) -> Claim:
     model = model_get(slug)
-    found = next((it for it in claims(model) if it.slug == name), None)
+    found = next((it for it in claims(model, viewer=viewer) if it.slug == name), None)
     if found is None:
         raise NotStoredError(f"There is no figure {name!r} on {model}; the figures page lists those that there are.")
     return found

@@ -64,7 +64,7 @@ def jobs_progress(job_ids: Iterable[int]) -> dict[int, JobProgress]:
             units=Sum("total", filter=Q(total__gt=0), default=0),
             without=Count("pk", filter=Q(total=0)),
             units_done=Sum("done", filter=Q(total__gt=0), default=0),
-            without_done=Count("pk", filter=Q(total=0, state__in=[State.DONE, State.FAILED])),
+            without_done=Count("pk", filter=Q(total=0, state=State.DONE)),
         )
     }
     running = children.filter(state=State.RUNNING).order_by("started_at")

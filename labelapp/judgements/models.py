@@ -73,6 +73,9 @@ class Judgement(models.Model):
     withdraws = models.ForeignKey("self", models.PROTECT, null=True, blank=True, related_name="withdrawals")
     supersedes = models.ForeignKey("self", models.PROTECT, null=True, blank=True, related_name="superseded_by")
 
+    # False for a second look: after a person's first answer others' judgements are shown, even if it is withdrawn.
+    blind = models.BooleanField(default=True)
+
     verdict = models.CharField(max_length=20, choices=Verdict.choices, blank=True)
     label = models.CharField(max_length=LABEL_LENGTH, blank=True)
     kind = models.CharField(max_length=24, choices=Kind.choices, blank=True)

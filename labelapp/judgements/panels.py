@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Sum
+from django.db.models import Avg, Count, FloatField, Sum
+from django.db.models.fields.json import KT
+from django.db.models.functions import Cast
 from django.http import HttpRequest
 
 from labelapp.atlas import panels
@@ -15,7 +18,9 @@ from labelapp.judgements.models import TWO_VALUED, Judge, Judgement, Summary, Ve
 from labelapp.judgements.rules import Rule, rule_for
 from labelapp.judgements.selectors import judgements_standing
 from labelapp.judgements.services import verdicts_by_rule
+from labelapp.judgements.visibility import HIDDEN_COUNT, judgements_visible
 
+HIDDEN_CELL = panels.CellValue(0.0, "…", HIDDEN_COUNT)
 SIGNS = {Verdict.INTERPRETABLE: "✓", Verdict.NOT_INTERPRETABLE: "–"}
 
 
@@ -46,7 +51,8 @@ def direction_panel(request: HttpRequest, direction: Direction) -> Mapping[str, 
     if direction.pk in hidden:
         return {"hidden_in": hidden[direction.pk], "lines": []}
     standing = judgements_standing([direction.pk]).get(direction.pk, [])
-    return {"hidden_in": "", "lines": [_line(judgement) for judgement in standing]}
+    shown = judgements_visible(request.user, standing)  # type: ignore[arg-type]
+    return {"hidden_in": "", "lines": [_line(judgement) for judgement in shown]}
 
 
 def matrix_notes(
@@ -56,9 +62,12 @@ def matrix_notes(
     hidden = panels.hidden_from(request.user, ids)  # type: ignore[arg-type]
     notes = {pk: [panels.ColumnNote("· hidden", f"Hidden until you have judged it in {project}.")]
              for pk, project in hidden.items()}  # fmt: skip
-    for pk, judgements in judgements_standing(set(ids) - set(hidden)).items():
-        notes[pk] = [_note([_line(judgement) for judgement in judgements])]
-    return notes
+    standing = judgements_standing(set(ids) - set(hidden))
+    rows = [row for judgements in standing.values() for row in judgements]
+    lines: dict[int, list[Line]] = defaultdict(list)
+    for row in judgements_visible(request.user, rows):  # type: ignore[arg-type]
+        lines[row.direction_id].append(_line(row))
+    return notes | {pk: [_note(said)] for pk, said in lines.items()}
 
 
 def overview_colours(request: HttpRequest, model: Model) -> list[panels.OverviewColour]:
@@ -66,7 +75,13 @@ def overview_colours(request: HttpRequest, model: Model) -> list[panels.Overview
     rows = Summary.objects.filter(matrix__model=model).exclude(judge__type=Judge.Type.PERSON)
     found = list(rows.values_list("judge_id", "rule").distinct().order_by("judge_id", "rule"))
     judges = Judge.objects.in_bulk({judge_id for judge_id, _ in found})
-    return [_colour(judges[judge_id], rule) for judge_id, rule in found]
+    baselines = [judge for judge in judges.values() if judge.type == Judge.Type.BASELINE]
+    blind = panels.hidden_directions(request.user).filter(matrix__model=model)  # type: ignore[arg-type]
+    hidden = set(blind.values_list("matrix_id", flat=True).distinct()) if found else set()
+    return [
+        *(_colour(judges[judge_id], rule, hidden) for judge_id, rule in found),
+        *(_coherence_colour(judge, hidden) for judge in baselines),
+    ]
 
 
 def short_name(judge: Judge) -> str:
@@ -91,13 +106,55 @@ def _note(lines: Sequence[Line]) -> panels.ColumnNote:
     return panels.ColumnNote(f"{sign} {yes} of {len(counted)}", title, verdict)
 
 
-def _colour(judge: Judge, rule: str) -> panels.OverviewColour:
+def _colour(judge: Judge, rule: str, hidden: Collection[int]) -> panels.OverviewColour:
+    explanation = f"Each cell shows the share of its ends that the {judge} calls interpretable, rule {rule}."
     return panels.OverviewColour(
         slug=f"{judge.pk}-{rule}",
         name=f"Interpretable: {short_name(judge)}, {rule}",
-        explanation=f"Each cell shows the share of its ends that the {judge} calls interpretable, rule {rule}.",
-        values=lambda model: _fractions(model, judge.pk, rule),
+        explanation=_explained(explanation, hidden),
+        values=lambda model: _without(hidden, _fractions(model, judge.pk, rule)),
     )
+
+
+def _explained(explanation: str, hidden: Collection[int]) -> str:
+    return (
+        f"{explanation} “{HIDDEN_CELL.shown}” stands where you are still to judge one blind." if hidden else explanation
+    )
+
+
+def _without(hidden: Collection[int], values: Mapping[int, panels.CellValue]) -> dict[int, panels.CellValue]:
+    """Cells over a matrix of which something is still to be judged blind show nothing, however many ends it has."""
+    return {pk: HIDDEN_CELL if pk in hidden else value for pk, value in values.items()}
+
+
+def _coherence_colour(judge: Judge, hidden: Collection[int]) -> panels.OverviewColour:
+    explanation = (
+        f"Each cell shows the mean of the {judge}'s statistic over its ends: how alike the tokens of a readout "
+        "are, as a mean cosine once their direction is taken out. The colour is relative to the largest."
+    )
+    return panels.OverviewColour(
+        slug=f"{judge.pk}-coherence",
+        name=f"Coherence: {short_name(judge)}",
+        explanation=_explained(explanation, hidden),
+        values=lambda model: _without(hidden, _coherences(model, judge.pk, hidden)),
+    )
+
+
+def _coherences(model: Model, judge_id: int, hidden: Collection[int]) -> dict[int, panels.CellValue]:
+    """One aggregate: .5 s on SQLite for the 104,448 ends of gpt2-medium."""
+    standing = Judgement.objects.filter(current=True, judge_id=judge_id, direction__matrix__model=model)
+    statistic = Avg(Cast(KT("evidence__statistic"), FloatField()))
+    rows = standing.values_list("direction__matrix_id").annotate(mean=statistic, n=Count("pk")).order_by()
+    means = {matrix_id: (mean, n) for matrix_id, mean, n in rows if mean is not None}
+    largest = max((mean for pk, (mean, _) in means.items() if pk not in hidden), default=0.0)
+    return {
+        matrix_id: panels.CellValue(
+            mean / largest if largest > 0 else 0.0,
+            f"{mean:.3f}".replace("0.", "."),
+            f"mean cosine {mean:.3g} over {n} ends",
+        )
+        for matrix_id, (mean, n) in means.items()
+    }
 
 
 def _fractions(model: Model, judge_id: int, rule: str) -> dict[int, panels.CellValue]:

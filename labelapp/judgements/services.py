@@ -69,6 +69,7 @@ def judge_ensure(*, type: str, name: str, parameters: Mapping[str, Any]) -> Judg
 def judgement_record(*, judge: Judge, source: str, draft: Draft) -> Judgement:
     """Write one judgement; one of the same judge and source on the direction is superseded, and kept.
 
+    A person's is `blind` only where there was none before, withdrawn or not: after it others' were to be seen.
     Raises JudgementError where the verdict, label, kind or misfits are not what they may be.
     """
     _check(judge, draft)
@@ -81,6 +82,8 @@ def judgement_record(*, judge: Judge, source: str, draft: Draft) -> Judgement:
             _count(judge, direction.matrix_id, standing, -1)
         judgement = _row(judge, source, draft)
         judgement.supersedes = standing
+        if judge.is_person:
+            judgement.blind = not Judgement.objects.filter(direction=direction, judge=judge, source=source).exists()
         judgement.save(force_insert=True)
         _count(judge, direction.matrix_id, judgement, +1)
     return judgement

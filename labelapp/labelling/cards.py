@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
+from django.db.models import Q
+
 from labelapp.accounts.models import User
 from labelapp.judgements.models import Judgement
 from labelapp.labelling.models import Item, Project
@@ -18,7 +20,7 @@ HEAT_STEPS = 20
 
 @dataclass(frozen=True)
 class Entry:
-    """What stands in the form: entered before and withdrawn, or refused just now."""
+    """What stands in the form: answered before, or refused just now."""
 
     verdict: str = ""
     label: str = ""
@@ -76,21 +78,21 @@ def queue_state(project: Project, user: User, *, item: Item | None = None, entry
         return QueueState(None, None, queue_progress(project, user))
     following = item_next(project, user, after=item)
     return QueueState(
-        _card(item, entry if entry is not None else entry_withdrawn(item, user)),
-        _card(following, entry_withdrawn(following, user)) if following else None,
+        _card(item, entry if entry is not None else entry_before(item, user)),
+        _card(following, entry_before(following, user)) if following else None,
         queue_progress(project, user),
     )
 
 
-def entry_withdrawn(item: Item, user: User) -> Entry:
-    """What the person had answered and then withdrew; empty where there is no such answer."""
+def entry_before(item: Item, user: User) -> Entry:
+    """What stands of the person's answers, else the one withdrawn last; empty where there is none."""
     rows = Judgement.objects.filter(
+        Q(current=True) | Q(withdrawals__isnull=False),
         direction_id=item.direction_id,
         judge__user=user,
         source=item.project.source,
-        withdrawals__isnull=False,
     )
-    last = rows.order_by("-pk").first()
+    last = rows.order_by("-current", "-pk").first()
     return Entry(last.verdict, last.label, last.kind, last.misfits) if last else Entry()
 
 

@@ -6,11 +6,14 @@ from typing import Any, cast
 
 from django import forms
 from django.http import QueryDict
+from django.utils.text import Truncator
 
 from labelapp.judgements.models import Kind
 from labelapp.labelling.cards import Entry
 
 SECONDS_AT_MOST = 24 * 3600.0
+PLACES = 1000  # more tokens than any page shows
+SENTENCE_LENGTH = 300
 
 
 class AnswerForm(forms.Form):
@@ -26,15 +29,18 @@ class AnswerForm(forms.Form):
     misfit = forms.TypedMultipleChoiceField(
         required=False,
         coerce=int,
-        choices=[(place, place) for place in range(1000)],
+        choices=[(place, place) for place in range(PLACES)],
         error_messages={"invalid_choice": "%(value)s is not the place of a token; reload the page."},
     )
-    seconds = forms.FloatField(required=False)
+    seconds = forms.Field(required=False)
 
     def clean_seconds(self) -> float | None:
         """A clock that cannot be right says nothing; it never costs an answer."""
-        seconds: float | None = self.cleaned_data["seconds"]
-        return seconds if seconds is not None and 0 <= seconds <= SECONDS_AT_MOST else None
+        try:
+            seconds = float(self.cleaned_data["seconds"])
+        except (TypeError, ValueError):
+            return None
+        return seconds if 0 <= seconds <= SECONDS_AT_MOST else None
 
     def answer(self) -> dict[str, Any]:
         """The arguments of `item_judge`; the form is valid."""
@@ -50,10 +56,11 @@ class AnswerForm(forms.Form):
     def entry(self) -> Entry:
         """What was entered, valid or not, to be shown again; the verdict is to be given anew."""
         sent = cast(QueryDict, self.data)
-        places = [int(value) for value in sent.getlist("misfit") if value.isascii() and value.isdigit()]
+        marks = [value for value in sent.getlist("misfit") if value.isascii() and value.isdigit()]
+        places = [int(value) for value in marks if len(value) < len(str(PLACES))]
         label = "".join(character for character in self.data.get("label", "") if character.isprintable())
         return Entry("", label, self.data.get("kind", ""), places)
 
     def sentence(self) -> str:
-        """The first thing that is wrong."""
-        return str(next(iter(self.errors.values()))[0])
+        """The first thing that is wrong. It may quote what was sent, which may be long."""
+        return Truncator(str(next(iter(self.errors.values()))[0])).chars(SENTENCE_LENGTH)

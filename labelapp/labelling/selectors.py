@@ -4,24 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import timedelta
+from itertools import pairwise
+from statistics import median
 
 from django.core.exceptions import PermissionDenied
-from django.db.models import CharField, Exists, F, OuterRef, Q, QuerySet, Subquery, Value
-from django.db.models.functions import Cast, Concat
+from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery
 from django.http import Http404
-from django.utils import timezone
 
 from labelapp.accounts.models import User
 from labelapp.judgements.models import Judge, Judgement
-from labelapp.labelling.models import SOURCE_PREFIX, Item, Membership, Project, Skip
+from labelapp.labelling.models import Item, Membership, Project, Skip
 
 ANY_ROLE = frozenset(Membership.Role.values)
 JUDGING_ROLES = frozenset({Membership.Role.OWNER, Membership.Role.REVIEWER, Membership.Role.ANNOTATOR})
 REVIEWING_ROLES = frozenset({Membership.Role.OWNER, Membership.Role.REVIEWER})
 
-# The rate is that of the last so many minutes of work.
-RATE_WINDOW = timedelta(minutes=10)
+# The rate is the median over the last so many answers, without pauses, and only once there are a few.
+RATE_ANSWERS = 10
+RATE_ANSWERS_AT_LEAST = 4
+PAUSE_SECONDS = 120
 
 
 @dataclass(frozen=True)
@@ -79,34 +80,14 @@ def item_next(project: Project, user: User, after: Item | None = None) -> Item |
 
 
 def queue_progress(project: Project, user: User) -> QueueProgress:
-    """Three counts by index, whatever the size of the project."""
-    since = timezone.now() - RATE_WINDOW
+    """Counts and the latest few times by index, whatever the size of the project."""
     mine = Judgement.objects.filter(source=project.source, judge__user=user, current=True)
-    recent = mine.filter(created_at__gte=since)
-    first = recent.order_by("created_at").values_list("created_at", flat=True).first()
-    n_recent = recent.count()
-    rate = None
-    if first is not None and n_recent > 1:
-        minutes = (timezone.now() - first).total_seconds() / 60
-        rate = (n_recent - 1) / minutes if minutes > 0 else None
+    times = list(mine.order_by("-pk").values_list("created_at", flat=True)[: RATE_ANSWERS + 1])
+    gaps = [(later - earlier).total_seconds() for later, earlier in pairwise(times)]
+    at_work = [gap for gap in gaps if gap <= PAUSE_SECONDS]
+    typical = median(at_work) if len(at_work) >= RATE_ANSWERS_AT_LEAST else 0
+    rate = 60 / typical if typical else None
     return QueueProgress(mine.count(), Item.objects.filter(project=project).count(), rate)
-
-
-def directions_hidden_from(user: User, direction_ids: Collection[int]) -> dict[int, str]:
-    """Of these directions, those that the person is still to judge blind, with the project's name."""
-    queues = Item.objects.filter(
-        project__state=Project.State.OPEN,
-        project__memberships__user=user,
-        project__memberships__role__in=JUDGING_ROLES,
-        direction_id__in=list(direction_ids),
-    )
-    mine = Judgement.objects.filter(
-        direction=OuterRef("direction"),
-        judge__user=user,
-        source=Concat(Value(SOURCE_PREFIX), Cast(OuterRef("project"), CharField())),
-        current=True,
-    )
-    return dict(queues.filter(~Q(Exists(mine))).values_list("direction_id", "project__name"))
 
 
 def _unjudged(project: Project, user: User) -> QuerySet[Item]:

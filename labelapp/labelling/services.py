@@ -136,15 +136,20 @@ def item_judge(
         return judgement_record(judge=judge, source=item.project.source, draft=draft)
 
 
-def judgement_undo(*, project: Project, user: User) -> tuple[Item, Judgement] | None:
-    """Withdraw the person's last judgement in the project; return its item and what had been answered."""
+def answer_undo(*, project: Project, user: User) -> Item | None:
+    """Take back the person's last answer in the project and return its item; None where there is none.
+
+    A judgement is withdrawn (the row stays); a skip is forgotten, so that its item is next again.
+    """
     _require_judging(project, user)
     last = judgement_last(source=project.source, judge_id=judge_of_user(user).pk)
+    skip = Skip.objects.filter(item__project=project, user=user).order_by("at").last()
+    if skip is not None and (last is None or skip.at > last.created_at):
+        skip.delete()
+        return skip.item
     if last is None or judgement_withdraw(last) is None:
         return None
-    return Item.objects.select_related("direction", "project").get(
-        project=project, direction_id=last.direction_id
-    ), last
+    return Item.objects.select_related("direction", "project").get(project=project, direction_id=last.direction_id)
 
 
 def item_skip(*, item: Item, user: User) -> None:

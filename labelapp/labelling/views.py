@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from django.http import HttpResponse
+from collections.abc import Callable
+from functools import wraps
+from typing import Concatenate, ParamSpec
+
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.http import urlencode
@@ -25,13 +30,42 @@ from labelapp.labelling.selectors import (
 )
 from labelapp.labelling.services import (
     LabellingError,
+    answer_undo,
     guidelines_current,
     item_judge,
     item_skip,
-    judgement_undo,
 )
 
-NOTHING_TO_UNDO = "There is nothing to undo: no judgement of yours stands in this project."
+P = ParamSpec("P")
+NOTHING_TO_UNDO = "There is nothing to undo: no answer of yours stands in this project."
+
+View = Callable[Concatenate[SignedInRequest, P], HttpResponse]
+
+
+def _said_to_scripts(view: View[P]) -> View[P]:
+    """A script gets the sentence of a refusal alone, not the page around it."""
+
+    @wraps(view)
+    def answer(request: SignedInRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+        try:
+            _require_same_person(request)
+            return view(request, *args, **kwargs)
+        except (Http404, PermissionDenied) as error:
+            if not request.htmx:
+                raise
+            status = 404 if isinstance(error, Http404) else 403
+            return render(request, "partials/error.html", {"error": str(error)}, status=status)
+
+    return answer
+
+
+def _require_same_person(request: SignedInRequest) -> None:
+    """A page may outlive its session; what was entered by one person must not be taken for another's.
+
+    Raises PermissionDenied.
+    """
+    if request.headers.get("X-Judge", str(request.user.pk)) != str(request.user.pk):
+        raise PermissionDenied(f"You are signed in as {request.user} now, and somebody else entered this.")
 
 
 @require_GET
@@ -56,6 +90,7 @@ def queue(request: SignedInRequest, slug: str) -> HttpResponse:
 
 
 @require_POST
+@_said_to_scripts
 def judge(request: SignedInRequest, slug: str, opaque_id: str) -> HttpResponse:
     project = project_get_for(request.user, slug, JUDGING_ROLES)
     item = item_get_for(project, opaque_id)
@@ -70,6 +105,7 @@ def judge(request: SignedInRequest, slug: str, opaque_id: str) -> HttpResponse:
 
 
 @require_POST
+@_said_to_scripts
 def skip(request: SignedInRequest, slug: str, opaque_id: str) -> HttpResponse:
     project = project_get_for(request.user, slug, JUDGING_ROLES)
     item = item_get_for(project, opaque_id)
@@ -81,16 +117,17 @@ def skip(request: SignedInRequest, slug: str, opaque_id: str) -> HttpResponse:
 
 
 @require_POST
+@_said_to_scripts
 def undo(request: SignedInRequest, slug: str) -> HttpResponse:
-    """Withdraw the person's last judgement and show its item again, with what had been entered."""
+    """Take back the person's last answer and show its item again, with what had been entered."""
     project = project_get_for(request.user, slug, JUDGING_ROLES)
     try:
-        withdrawn = judgement_undo(project=project, user=request.user)
+        item = answer_undo(project=project, user=request.user)
     except LabellingError as error:
         return _refused(request, project, str(error))
-    if withdrawn is None:
+    if item is None:
         return _refused(request, project, NOTHING_TO_UNDO)
-    return _go_on(request, project, withdrawn[0])
+    return _go_on(request, project, item)
 
 
 def _page(

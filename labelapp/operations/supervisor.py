@@ -175,7 +175,7 @@ class Supervisor:
         if known.get("user"):
             self.console.line(f"  user      {known['user']}")
         if known.get("password"):
-            self.console.line(f"  password  {known['password']}  (for one sign-in: you choose your own there)")
+            self.console.line(f"  password  {known['password']}  (until you choose your own at the first sign-in)")
         self.console.line()
 
     def _prepare_demo(self) -> None:

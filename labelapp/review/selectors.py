@@ -13,8 +13,9 @@ from labelapp.accounts.models import User
 from labelapp.atlas.models import Direction
 from labelapp.judgements.models import Judge, Judgement, Verification
 from labelapp.judgements.rules import Answers, Rule, rule_for
+from labelapp.labelling.blindness import directions_hidden_from
 from labelapp.labelling.models import Item, Membership, Project
-from labelapp.labelling.selectors import REVIEWING_ROLES, directions_hidden_from
+from labelapp.labelling.selectors import REVIEWING_ROLES
 from labelapp.review.tally import Crossing, agrees, crossing, human_verdict
 
 ROWS_A_PAGE = 50
@@ -31,6 +32,7 @@ class Opinion:
     judge: Judge
     verdict: str
     label: str
+    blind: bool = True
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ def comparison(project: Project) -> Comparison:
     """Four queries."""
     by_people = Judgement.objects.filter(source=project.source, current=True, judge__type=Judge.Type.PERSON)
     people = _group(
-        Opinion(row.direction_id, row.judge, row.verdict, row.label)
+        Opinion(row.direction_id, row.judge, row.verdict, row.label, row.blind)
         for row in by_people.select_related("judge").order_by("pk")
     )
     judged = by_people.filter(direction=OuterRef("direction"))

@@ -19,6 +19,8 @@ from labelapp.review.selectors import (
     projects_reviewed_by,
 )
 
+MOST_DIGITS = 18  # of an id: what the database's integers hold
+
 
 @require_GET
 def projects(request: SignedInRequest) -> HttpResponse:
@@ -31,7 +33,7 @@ def comparison_page(request: SignedInRequest, slug: str) -> HttpResponse:
     project = project_get_for(request.user, slug, REVIEWING_ROLES)
     show = request.GET.get("show", "")
     after = request.GET.get("after", "0")
-    if show not in FILTERS or not (after.isascii() and after.isdigit()):
+    if show not in FILTERS or not (after.isascii() and after.isdigit() and len(after) <= MOST_DIGITS):
         raise Http404("There is no such page of the comparison.")
     show_hidden = request.GET.get("all") == "1"
     found = comparison(project)

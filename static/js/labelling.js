@@ -5,7 +5,8 @@
 
   const DIGITS_MS = 600;
   const SAVED_MS = 1500;
-  const DRAFTS = "tealeaves.draft.";
+  const UNSEEN_MS = 300;
+  const FINAL = [400, 403, 404, 410, 422]; // the answer would be the same if it were sent again
   const outbox = []; // {item, address, body, card, draft}: what the server has not confirmed
   let isSending = false;
   let isStuck = false;
@@ -19,40 +20,19 @@
   const itemOf = (card) => card?.dataset.item;
   const errors = () => document.getElementById("save-error");
 
-  // Drafts: what is entered survives a reload, item by item.
-
-  function draftRead(item) {
-    try {
-      return JSON.parse(localStorage.getItem(DRAFTS + item) || "null");
-    } catch {
-      return null;
-    }
-  }
+  // Drafts: drafts.js keeps them.
 
   function draftWrite(card) {
     const form = card.querySelector("form");
-    const draft = {
+    window.tealeaves.drafts.write(itemOf(card), {
       label: form.elements.label.value,
       kind: form.elements.kind.value,
       misfits: [...card.querySelectorAll("[name=misfit]:checked")].map((box) => box.value),
-    };
-    try {
-      localStorage.setItem(DRAFTS + itemOf(card), JSON.stringify(draft));
-    } catch {
-      // A browser that stores nothing keeps no drafts.
-    }
-  }
-
-  function draftForget(item) {
-    try {
-      localStorage.removeItem(DRAFTS + item);
-    } catch {
-      // As above.
-    }
+    });
   }
 
   function draftApply(card) {
-    const draft = draftRead(itemOf(card));
+    const draft = window.tealeaves.drafts.read(itemOf(card));
     if (!draft) return;
     const form = card.querySelector("form");
     form.elements.label.value = draft.label || "";
@@ -105,7 +85,7 @@
     const card = form.closest(".card");
     const isUndo = !submitter?.name && /\/undo\/$/.test(submitter?.formAction || form.action);
     if (isUndo && isStuck) return goBack();
-    if (card.inert) return undefined;
+    if (card.inert || (!isUndo && isUnseen(card))) return undefined;
     if (form.elements.seconds && card.shownAt) {
       form.elements.seconds.value = ((performance.now() - card.shownAt) / 1000).toFixed(2);
     }
@@ -117,6 +97,7 @@
       body: new URLSearchParams(new FormData(form, submitter)),
       card,
     };
+    entry.body.delete("csrfmiddlewaretoken");
     if (entry.item) draftWrite(card);
     outbox.push(entry);
     card.inert = true;
@@ -125,6 +106,11 @@
       if (next) show(next);
     }
     return send();
+  }
+
+  // The second half of a double click, or a second tap: meant for the card before, which nobody could judge twice.
+  function isUnseen(card) {
+    return performance.now() - (card.shownAt || 0) < UNSEEN_MS;
   }
 
   async function send() {
@@ -139,13 +125,18 @@
     send();
   }
 
+  // Signing in again, in another tab, changes it: it is read when something is sent, and never kept.
+  function token() {
+    return /(?:^|;\s*)csrftoken=([^;]+)/.exec(document.cookie)?.[1] || "";
+  }
+
   async function deliver(entry) {
     let response;
     try {
       response = await fetch(entry.address, {
         method: "POST",
         body: entry.body,
-        headers: { "HX-Request": "true" },
+        headers: { "HX-Request": "true", "X-CSRFToken": token(), "X-Judge": document.body.dataset.user },
         credentials: "same-origin",
       });
     } catch {
@@ -154,7 +145,7 @@
     const isPart = !response.redirected && !response.headers.has("HX-Refresh");
     const text = await response.text().catch(() => "");
     if (response.ok && isPart) return taken(entry, text);
-    if (response.status === 422) return stick(entry, sentenceIn(text), false);
+    if (FINAL.includes(response.status)) return stick(entry, sentenceIn(text), false);
     if (response.ok) return stick(entry, "Your session has ended: sign in again in another tab, then send it again.", true);
     return stick(entry, `The server answered with an error (${response.status}).`, true);
   }
@@ -162,13 +153,13 @@
   const parsed = (html) => new DOMParser().parseFromString(html, "text/html");
 
   function sentenceIn(html) {
-    return parsed(html).querySelector(".notice")?.textContent.trim() || "The server did not take it.";
+    return parsed(html).querySelector(".notice, main p")?.textContent.trim() || "The server did not take it.";
   }
 
   function taken(entry, html) {
     outbox.shift();
     if (entry.isAnswer) {
-      draftForget(entry.item);
+      window.tealeaves.drafts.forget(entry.item);
       tick();
     }
     const page = parsed(html);
@@ -186,7 +177,7 @@
       .map((card) => document.importNode(card, true));
     const screen = shown();
     if (entry.isUndo) {
-      draftForget(itemOf(current));
+      window.tealeaves.drafts.forget(itemOf(current));
       show(offered[0]);
       keepForLater(screen && itemOf(screen) !== itemOf(offered[0]) ? release(screen) : offered[1]);
     } else if (screen && !screen.inert) {

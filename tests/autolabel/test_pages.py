@@ -35,7 +35,7 @@ def test_the_baseline_is_started_from_the_page(matrix, owner, owner_client):
     assert f'hx-get="{reverse("autolabel:progress", args=[run.pk])}"' in html
 
 
-@pytest.mark.parametrize("model", ["", "x", "-1", "²", "999999"])
+@pytest.mark.parametrize("model", ["", "x", "-1", "²", "999999", "9" * 30, "9" * 5000])
 def test_an_unknown_model_starts_nothing(matrix, owner_client, model):
     assert owner_client.post("/runs/start/", {"model": model}).status_code == 404
     assert not Run.objects.exists() and not Job.objects.exists()

@@ -4,11 +4,13 @@ import pytest
 from django.urls import reverse
 from playwright.sync_api import Page, Route, expect
 
+from labelapp.accounts.models import User
 from labelapp.judgements.models import Judgement
 from labelapp.labelling.models import Project
 from labelapp.labelling.selectors import item_next
 from tests.factories import DirectionFactory, cast_project
 
+UNSEEN_MS = 350
 TOKENS = [f" word{n}" for n in range(1, 16)]
 
 
@@ -50,6 +52,16 @@ def saved(page, n):
     expect(page.locator("#queue-head")).to_contain_text(f"{n} of 6")
 
 
+def seen(page: Page) -> None:
+    """As long as nobody can have read a readout, the page takes no answer to it."""
+    page.wait_for_timeout(UNSEEN_MS)
+
+
+def answer(page: Page, key: str) -> None:
+    seen(page)
+    page.keyboard.press(key)
+
+
 def test_numbers_mark_misfits(queue):
     queue.keyboard.type("7")
     assert struck(queue) == [7]
@@ -73,6 +85,7 @@ def test_numbers_mark_misfits(queue):
 
 
 def test_a_number_just_before_the_verdict_counts(queue, project):
+    seen(queue)
     queue.keyboard.type("1y")
     saved(queue, 1)
     assert [row.misfits for row in mine(project)] == [[0]]
@@ -82,10 +95,10 @@ def test_the_next_item_is_there_before_it_is_asked_for(queue, project, owner):
     following = item_next(project, owner, after=item_next(project, owner))
     held: list[Route] = []
     queue.route("**/judge/", lambda route: held.append(route))
-    queue.keyboard.press("y")
+    answer(queue, "y")
     expect(queue.locator("#place .card")).to_have_attribute("data-item", following.opaque_id)
     assert mine(project) == []  # it is shown although nothing is saved yet
-    queue.keyboard.press("n")  # and can be answered
+    answer(queue, "n")  # and can be answered
     expect(queue.locator("#place .card")).to_have_attribute("inert", "")
     held[0].continue_()
     saved(queue, 1)
@@ -94,7 +107,20 @@ def test_the_next_item_is_there_before_it_is_asked_for(queue, project, owner):
     assert [row.verdict for row in mine(project)] == ["interpretable", "not_interpretable"]
 
 
+@pytest.mark.parametrize("pause", [0, 80, 150])
+def test_a_double_click_judges_one_direction(queue, project, pause):
+    seen(queue)
+    yes = queue.locator("#place [data-key=y]").bounding_box()
+    for _ in range(2):
+        queue.mouse.click(yes["x"] + 5, yes["y"] + 5)
+        queue.wait_for_timeout(pause)
+    saved(queue, 1)
+    queue.wait_for_timeout(300)
+    assert len(mine(project)) == 1
+
+
 def test_a_double_press_makes_one_judgement_an_item(queue, project):
+    seen(queue)
     queue.evaluate("""() => {
         const button = document.querySelector('#place [data-key=y]');
         button.click(); button.click();
@@ -113,7 +139,7 @@ def test_keys_do_not_fire_while_typing_or_with_a_modifier(queue, project):
         queue.keyboard.press(press)
     assert shown(queue) == first and struck(queue) == [] and mine(project) == []
     expect(queue.locator("#place [name=label]")).to_have_value("yes, sunny 7 zebras?")
-    queue.keyboard.press("y")
+    answer(queue, "y")
     saved(queue, 1)
     assert mine(project)[0].label == "yes, sunny 7 zebras?"
 
@@ -127,7 +153,7 @@ def test_a_draft_survives_a_reload(queue, project):
     expect(queue.locator("#place [name=label]")).to_have_value("half a th")
     assert struck(queue) == [5]
     expect(queue.locator("#place .n-fit")).to_have_text("14")
-    queue.keyboard.press("n")
+    answer(queue, "n")
     saved(queue, 1)
     assert (mine(project)[0].label, mine(project)[0].misfits) == ("half a th", [4])
     assert queue.evaluate("Object.keys(localStorage).filter(key => key.startsWith('tealeaves.draft'))") == []
@@ -141,7 +167,7 @@ def test_undo_brings_back_what_was_entered(queue, project):
     queue.keyboard.type("3")
     queue.locator("#place [name=kind]").select_option("topic")
     queue.locator("h1").click()
-    queue.keyboard.press("n")
+    answer(queue, "n")
     saved(queue, 1)
     second = shown(queue)
     queue.keyboard.press("z")
@@ -151,7 +177,7 @@ def test_undo_brings_back_what_was_entered(queue, project):
     expect(queue.locator("#place [name=kind]")).to_have_value("topic")
     assert struck(queue) == [3]
     expect(queue.locator("#place .before")).to_contain_text("not interpretable")
-    queue.keyboard.press("y")
+    answer(queue, "y")
     expect(queue.locator("#place .card")).to_have_attribute("data-item", second)
     saved(queue, 1)
     assert [(row.verdict, row.label) for row in mine(project)] == [("interpretable", "pets")]
@@ -163,7 +189,7 @@ def test_a_failed_save_stays_with_a_retry_and_loses_nothing(queue, project, brow
     queue.keyboard.press("l")
     queue.keyboard.type("pets")
     queue.keyboard.press("Escape")
-    queue.keyboard.press("y")
+    answer(queue, "y")
     notice = queue.locator("#save-error .notice")
     expect(notice).to_contain_text("The server cannot be reached")
     expect(notice).to_contain_text("Not saved; your answer is kept")
@@ -171,7 +197,7 @@ def test_a_failed_save_stays_with_a_retry_and_loses_nothing(queue, project, brow
     queue.keyboard.press("z")  # back to it, as it was
     expect(queue.locator("#place .card")).to_have_attribute("data-item", first)
     expect(queue.locator("#place [name=label]")).to_have_value("pets")
-    queue.keyboard.press("u")
+    answer(queue, "u")
     expect(notice).to_be_visible()
     queue.unroute("**/judge/")
     queue.get_by_role("button", name="Send it again").click()
@@ -184,7 +210,7 @@ def test_a_failed_save_stays_with_a_retry_and_loses_nothing(queue, project, brow
 def test_a_refusal_is_one_sentence(queue, project, browser_errors):
     Project.objects.update(state="paused")
     first = shown(queue)
-    queue.keyboard.press("y")
+    answer(queue, "y")
     notice = queue.locator("#save-error .notice")
     expect(notice).to_contain_text("is paused and takes no judgements")
     expect(queue.get_by_role("button", name="Send it again")).to_have_count(0)
@@ -193,15 +219,94 @@ def test_a_refusal_is_one_sentence(queue, project, browser_errors):
     browser_errors.clear()  # the browser reports the 422
 
 
+def test_who_signs_in_again_in_another_tab_sends_it_again(queue, live_server, sign_in, owner, project):
+    queue.context.clear_cookies(name="sessionid")
+    answer(queue, "y")
+    notice = queue.locator("#save-error .notice")
+    expect(notice).to_contain_text("Your session has ended")
+    other = queue.context.new_page()
+    sign_in(other, owner)  # which changes the token that the form holds
+    queue.get_by_role("button", name="Send it again").click()
+    saved(queue, 1)
+    expect(notice).to_have_count(0)
+    answer(queue, "n")
+    saved(queue, 2)
+    assert [row.verdict for row in mine(project)] == ["interpretable", "not_interpretable"]
+
+
+def test_who_signs_in_as_another_person_answers_nothing_for_the_first(
+    queue, live_server, sign_in, make_user, project, browser_errors
+):
+    other = make_user("other")
+    project.memberships.create(user=other, role="annotator")
+    queue.context.clear_cookies(name="sessionid")
+    sign_in(queue.context.new_page(), other)
+    answer(queue, "y")
+    expect(queue.locator("#save-error .notice")).to_contain_text("You are signed in as other now")
+    assert mine(project) == []
+    browser_errors.clear()  # the browser reports the 403
+
+
+@pytest.mark.parametrize(
+    ("role", "sentence"), [("viewer", "As viewer of Animals"), (None, "There is no project animals")]
+)
+def test_what_cannot_be_taken_is_not_sent_again(queue, project, owner, browser_errors, role, sentence):
+    first = shown(queue)
+    found = project.memberships.filter(user=owner)
+    if role:
+        found.update(role=role)
+    else:
+        found.delete()
+    answer(queue, "y")
+    notice = queue.locator("#save-error .notice")
+    expect(notice).to_contain_text(sentence)
+    expect(queue.get_by_role("button", name="Send it again")).to_have_count(0)
+    queue.get_by_role("button", name="Go back to it").click()
+    assert shown(queue) == first
+    browser_errors.clear()  # the browser reports the status
+
+
+def test_drafts_are_ones_own_and_go_with_the_sign_out(queue, live_server, sign_in, make_user, project):
+    other = make_user("other")
+    project.memberships.create(user=other, role="annotator")
+    first = shown(queue)
+    queue.keyboard.press("l")
+    queue.keyboard.type("owner's half a th")
+    queue.keyboard.press("Escape")
+    answer(queue, "s")
+    expect(queue.locator("#place .card")).not_to_have_attribute("data-item", first)
+    drafts = "Object.keys(localStorage).filter(key => key.startsWith('tealeaves.draft'))"
+    assert len(queue.evaluate(drafts)) == 1  # the skipped one's is kept
+    queue.evaluate("localStorage.setItem('tealeaves.draft.999999.x', '{}')")
+    address = live_server.url + reverse("labelling:queue", args=[project.slug])
+
+    queue.context.clear_cookies(name="sessionid")  # the session ends, nobody signs out
+    sign_in(queue, other)
+    queue.goto(f"{address}?item={first}")
+    expect(queue.locator("#place [name=label]")).to_have_value("")
+    queue.locator("header .menu summary").click()
+    queue.get_by_role("button", name="Sign out").click()
+    expect(queue.get_by_role("heading", name="Sign in")).to_be_visible()
+    assert len(queue.evaluate(drafts)) == 2
+
+    sign_in(queue, User.objects.get(username="owner"))
+    queue.goto(f"{address}?item={first}")
+    expect(queue.locator("#place [name=label]")).to_have_value("owner's half a th")
+    queue.locator("header .menu summary").click()
+    queue.get_by_role("button", name="Sign out").click()
+    expect(queue.get_by_role("heading", name="Sign in")).to_be_visible()
+    assert queue.evaluate(drafts) == ["tealeaves.draft.999999.x"]
+
+
 def test_skip_and_the_end_of_the_queue(queue, project):
     skipped = shown(queue)
-    queue.keyboard.press("s")
+    answer(queue, "s")
     for n in range(1, 6):
         expect(queue.locator("#place .card")).not_to_have_attribute("data-item", skipped)
-        queue.keyboard.press("y")
+        answer(queue, "y")
         saved(queue, n)
     expect(queue.locator("#place .card")).to_have_attribute("data-item", skipped)
-    queue.keyboard.press("u")
+    answer(queue, "u")
     expect(queue.get_by_role("heading", name="You have judged all 6")).to_be_visible()
     queue.keyboard.press("z")
     expect(queue.locator("#place .card")).to_have_attribute("data-item", skipped)
@@ -211,7 +316,7 @@ def test_skip_and_the_end_of_the_queue(queue, project):
 def test_fast_hands_lose_nothing(queue, project):
     for n in range(6):
         expect(queue.locator("#place .card[data-item]:not([inert])")).to_have_count(1)
-        queue.keyboard.press("ynu"[n % 3])
+        answer(queue, "ynu"[n % 3])
     saved(queue, 6)
     assert len(mine(project)) == 6 == len({row.direction_id for row in mine(project)})
 
@@ -222,10 +327,10 @@ def test_shortcuts_can_be_seen_and_changed(queue, project):
     expect(dialog).to_be_visible()
     for name in ("Interpretable", "Not interpretable", "Unsure", "Skip", "Undo", "Go to models"):
         expect(dialog.get_by_role("row").filter(has_text=name).first).to_be_visible()
-    queue.keyboard.press("y")  # no shortcut fires behind the dialog
+    answer(queue, "y")  # no shortcut fires behind the dialog
     change = dialog.get_by_role("button", name="Change the key for: Interpretable", exact=True)
     change.click()
-    queue.keyboard.press("n")
+    answer(queue, "n")
     expect(dialog.locator("#keys-wrong")).to_contain_text("already stands for: Not interpretable")
     change.click()
     queue.keyboard.press("5")
@@ -236,7 +341,7 @@ def test_shortcuts_can_be_seen_and_changed(queue, project):
     assert mine(project) == []
     queue.reload()
     expect(queue.locator("#place .btn.go kbd")).to_have_text("i")
-    queue.keyboard.press("y")
+    answer(queue, "y")
     queue.keyboard.press("i")
     saved(queue, 1)
     expect(queue.locator("#place .btn.go kbd")).to_have_text("i")
@@ -279,5 +384,5 @@ def test_lists_are_walked_by_keyboard(page: Page, live_server, sign_in, owner, p
     page.keyboard.press("Enter")
     expect(page).to_have_url(live_server.url + reverse("labelling:queue", args=[project.slug]))
     page.keyboard.press("g")
-    page.keyboard.press("u")
+    answer(page, "u")
     expect(page).to_have_url(live_server.url + reverse("autolabel:runs"))

@@ -71,6 +71,7 @@ def judge_three_and_undo_one(page, project, owner):
             page.keyboard.press("Escape")
             page.keyboard.press(number)
             expect(page.locator("#place .n-fit")).to_have_text("9")
+        page.wait_for_timeout(350)  # as long as nobody can have read it, no answer is taken
         page.keyboard.press(verdict)
         expect(page.locator("#saved")).to_have_text("✓ saved")
         expect(page.locator("#queue-head")).to_contain_text(f"{len(judged) + 1} of 6")

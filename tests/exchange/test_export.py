@@ -16,7 +16,7 @@ from labelapp.jobs.models import Job
 from labelapp.judgements.models import Judge
 from labelapp.judgements.services import Draft, judge_ensure, judgement_record, verification_record
 from labelapp.labelling.models import Membership
-from labelapp.labelling.services import item_judge, judgement_undo, project_create
+from labelapp.labelling.services import answer_undo, item_judge, project_create
 from tests.factories import ODD_TOKENS, DirectionFactory, MatrixFactory
 from tests.support.waiting import wait_for
 
@@ -67,7 +67,7 @@ def test_odd_tokens_keep_their_meaning_and_are_valid_utf8(project, tmp_path):
 def test_every_judgement_is_in_it_and_says_who_when_and_under_what(project, owner, annotator, tmp_path):
     item = project.items.get(direction__index=0, direction__sign="+")
     item_judge(item=item, user=annotator, verdict="interpretable", label="dogs", misfits=[0])
-    judgement_undo(project=project, user=annotator)
+    answer_undo(project=project, user=annotator)
     item_judge(item=item, user=owner, verdict="not_interpretable")
     machine = judge_ensure(type=Judge.Type.PROMPT, name="labeler", parameters={"m": 1})
     verifier = judge_ensure(type=Judge.Type.PROMPT, name="verifier", parameters={"m": 2})

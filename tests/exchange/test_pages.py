@@ -89,6 +89,23 @@ def test_only_who_asked_and_superusers_may_have_it(
     assert "animals" not in outsider_client.get("/exports/").content.decode()
 
 
+def test_whoever_left_the_project_has_it_no_more(project, owner, reviewer, reviewer_client):
+    item_judge(item=project.items.first(), user=owner, verdict="interpretable", label="pets")
+    start(reviewer_client, "project:animals")
+    export = Export.objects.get()
+    finish(export)
+    path = reverse("exchange:download", args=[export.pk])
+    assert reviewer_client.get(path).status_code == 200
+    for change in ({"role": "annotator"}, None):
+        found = project.memberships.filter(user=reviewer)
+        if change:
+            found.update(**change)
+        else:
+            found.delete()
+        response = reviewer_client.get(path)
+        assert response.status_code == 403 and "its owner and reviewers may" in response.content.decode()
+
+
 def test_a_file_that_is_gone_is_said_in_a_sentence(project, owner_client):
     start(owner_client, "project:animals")
     export = Export.objects.get()

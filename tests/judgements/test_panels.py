@@ -33,19 +33,17 @@ def shown(client, subject):
     return client.get(reverse(f"atlas:{name}", args=[str(subject.key)])).content.decode()
 
 
-def test_who_says_what(owner_client, outsider, direction):
+def test_who_says_what(owner_client, owner, direction):
     machine_says({direction: ("interpretable", "animals <b>")})
-    judgement_record(
-        judge=judge_of_user(outsider), source="project:9", draft=Draft(direction.pk, "unsure", kind="topic")
-    )
+    judgement_record(judge=judge_of_user(owner), source="project:9", draft=Draft(direction.pk, "unsure", kind="topic"))
     page = shown(owner_client, direction)
     assert 'class="mark machine interpretable"' in page and 'class="mark person unsure"' in page
     assert "offline baseline (no language model)" in page and "✓ interpretable" in page and "? unsure" in page
     assert "animals &lt;b&gt;" in page and "labeler" in page
 
 
-def test_a_withdrawn_judgement_is_not_shown(owner_client, outsider, direction):
-    judge = judge_of_user(outsider)
+def test_a_withdrawn_judgement_is_not_shown(owner_client, owner, direction):
+    judge = judge_of_user(owner)
     judgement_withdraw(
         judgement_record(judge=judge, source="project:9", draft=Draft(direction.pk, "interpretable", label="birds"))
     )
@@ -102,6 +100,22 @@ def test_the_overview_by_a_machines_fraction(owner_client, owner, direction):
     page = owner_client.get(address + f"?colour={judge.pk}-labeler").content.decode()
     assert "50 %" in page and "3 of 6 ends interpretable" in page and 'class="heat-10"' in page
     assert "Interpretable: owner" not in page
+
+
+def test_the_overview_by_coherence(owner_client, direction):
+    judge = judge_ensure(type="baseline", name="offline baseline", parameters={})
+    more = DirectionFactory(matrix=MatrixFactory(model=direction.matrix.model, head=1), index=0)
+    for it, statistic in ((direction, 0.25), (direction.matrix.directions.first(), 0.15), (more, 0.1)):
+        said = Draft(it.pk, "not_interpretable", evidence={"statistic": statistic, "p_value": 0.5})
+        judgement_withdraw(judgement_record(judge=judge, source="run:1", draft=said))
+        judgement_record(judge=judge, source="run:1", draft=said)
+    silent = MatrixFactory(model=direction.matrix.model, head=None, layer=1, circuit="mlp_in")
+    judgement_record(judge=judge, source="run:1", draft=Draft(DirectionFactory(matrix=silent).pk, "failed"))
+    address = reverse("atlas:model", args=[direction.matrix.model.slug])
+    page = owner_client.get(address + f"?colour={judge.pk}-coherence").content.decode()
+    assert "mean cosine 0.2 over 2 ends" in page and ">.200<" in page and 'class="heat-20"' in page
+    assert "mean cosine 0.1 over 1 ends" in page and 'class="heat-10"' in page
+    assert "nothing known" in page
 
 
 # Blindness

@@ -186,3 +186,13 @@ def closing(function, *arguments):
         return function(*arguments)
     finally:
         connection.close()
+
+
+def test_only_the_first_look_is_blind(person, machine, direction, outsider):
+    first = say(person, direction, "unsure")
+    judgement_withdraw(first)
+    again = say(person, direction)
+    corrected = say(person, direction, "not_interpretable")
+    assert [first.blind, again.blind, corrected.blind] == [True, False, False]
+    assert say(judge_of_user(outsider), direction).blind and say(person, direction, source="project:2").blind
+    assert say(machine, direction, source="run:1").blind and say(machine, direction, source="run:1").blind

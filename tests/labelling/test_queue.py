@@ -1,16 +1,19 @@
 """Projects, queues and judgements in them, without pages."""
 
+from datetime import timedelta
+
 import pytest
 from django.core.exceptions import PermissionDenied
 from django.http import Http404
+from django.utils import timezone
 
 from labelapp.atlas.models import Direction
 from labelapp.judgements.models import Judgement
 from labelapp.judgements.services import JudgementError
+from labelapp.labelling.blindness import directions_hidden_from
 from labelapp.labelling.models import Guidelines, Membership, Project
 from labelapp.labelling.selectors import (
     REVIEWING_ROLES,
-    directions_hidden_from,
     item_get_for,
     item_next,
     project_get_for,
@@ -18,10 +21,10 @@ from labelapp.labelling.selectors import (
 )
 from labelapp.labelling.services import (
     LabellingError,
+    answer_undo,
     demo_project_ensure,
     item_judge,
     item_skip,
-    judgement_undo,
     project_create,
 )
 from tests.factories import DirectionFactory, MatrixFactory, ModelFactory
@@ -73,6 +76,28 @@ def test_the_queue_goes_through_every_item_once(project, annotator):
     assert progress.a_minute is not None and progress.seconds_left == 0
 
 
+def test_the_rate_is_that_of_work_and_not_of_pauses(owner):
+    DirectionFactory.create_batch(8, matrix=MatrixFactory())
+    project = project_create(name="Paced", owner=owner, directions=Direction.objects.all(), guidelines="")
+    start = timezone.now()
+    for number, seconds in enumerate([0, 6, 12, 3612, 3618, 3624]):
+        item_judge(item=item_next(project, owner), user=owner, verdict="unsure")
+        assert number >= 4 or queue_progress(project, owner).a_minute is None
+        last = Judgement.objects.order_by("pk").last()
+        Judgement.objects.filter(pk=last.pk).update(created_at=start + timedelta(seconds=seconds))
+    assert queue_progress(project, owner).a_minute == pytest.approx(10)
+
+
+def test_undo_after_a_skip_brings_the_skipped_item_back(project, annotator):
+    first = item_next(project, annotator)
+    item_judge(item=first, user=annotator, verdict="unsure")
+    second = item_next(project, annotator)
+    item_skip(item=second, user=annotator)
+    assert answer_undo(project=project, user=annotator) == second
+    assert item_next(project, annotator) == second
+    assert answer_undo(project=project, user=annotator) == first
+
+
 def test_a_skipped_item_comes_back_last(project, annotator):
     first = item_next(project, annotator)
     item_skip(item=first, user=annotator)
@@ -105,10 +130,9 @@ def test_a_double_click_is_one_judgement_and_a_change_of_mind_two(project, annot
 def test_undo_brings_the_item_back_with_what_was_answered(project, annotator):
     item = item_next(project, annotator)
     item_judge(item=item, user=annotator, verdict="interpretable", label="dogs")
-    undone, answer = judgement_undo(project=project, user=annotator)
-    assert (undone, answer.label) == (item, "dogs")
+    assert answer_undo(project=project, user=annotator) == item
     assert item_next(project, annotator) == item
-    assert judgement_undo(project=project, user=annotator) is None
+    assert answer_undo(project=project, user=annotator) is None
 
 
 def test_a_judgement_remembers_the_guidelines_it_was_made_under(project, annotator):
@@ -130,7 +154,7 @@ def test_what_cannot_be_judged_is_refused_and_nothing_changes(project, annotator
     with pytest.raises(LabellingError, match="paused"):
         item_judge(item=item, user=annotator, verdict="unsure")
     with pytest.raises(LabellingError, match="paused"):
-        judgement_undo(project=project, user=annotator)
+        answer_undo(project=project, user=annotator)
     assert not Judgement.objects.exists()
 
 

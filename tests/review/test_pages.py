@@ -6,7 +6,7 @@ from django.urls import reverse
 from labelapp.judgements.models import Judgement
 from labelapp.judgements.services import judge_ensure, verification_record
 from labelapp.labelling.models import Project
-from labelapp.labelling.services import item_judge, judgement_undo
+from labelapp.labelling.services import answer_undo, item_judge
 from labelapp.review.selectors import comparison
 from labelapp.review.views import ROWS_A_PAGE
 from tests.factories import cast_project, machine_says
@@ -91,7 +91,7 @@ def test_judgements_of_another_project_and_withdrawn_ones_do_not_count(project, 
     other = cast_project(owner, annotator=annotator, name="Other", n=2)
     judge(other, owner, [YES, YES])
     judge(project, owner, [YES, NO])
-    judgement_undo(project=project, user=owner)
+    answer_undo(project=project, user=owner)
     assert list(comparison(project).people) == [directions(project)[0].pk]
 
 
@@ -148,8 +148,8 @@ def test_what_one_is_still_to_judge_blind_is_hidden(project, owner, annotator, o
     assert f">{directions(project)[1].key}</a>" in page_of(owner_client, project, show="disagree", all="1")
     html = page_of(owner_client, project, all="1")
     assert "still in your queue" not in html and html.count("words of annotator") == 2
-    Project.objects.update(state="paused")
-    assert "still in your queue" not in page_of(owner_client, project)
+    Project.objects.update(state="paused")  # it may be opened again
+    assert "still in your queue" in page_of(owner_client, project)
 
 
 def test_pages_go_on_by_key(owner, owner_client):
@@ -166,7 +166,6 @@ def test_pages_go_on_by_key(owner, owner_client):
 
 def test_the_number_of_queries_is_fixed(owner, annotator, owner_client, django_assert_max_num_queries):
     for n in (3, 45):
-        Project.objects.update(state="paused")  # each open project of one's own asks whether it hides something
         project = cast_project(owner, annotator=annotator, n=n, name=f"With {n}")
         for user in (owner, annotator):
             judge(project, user, [YES] * n)
@@ -175,3 +174,18 @@ def test_the_number_of_queries_is_fixed(owner, annotator, owner_client, django_a
             page_of(owner_client, project)
     with django_assert_max_num_queries(3):
         owner_client.get("/review/")
+
+
+def test_a_second_look_is_marked(project, owner, annotator, owner_client):
+    judge(project, owner, [YES])
+    judge(project, annotator, ["unsure"])
+    assert "second look" not in page_of(owner_client, project)
+    answer_undo(project=project, user=annotator)
+    judge(project, annotator, [YES])
+    html = page_of(owner_client, project)
+    assert html.count("second look") == 1 and "no longer hidden: not blind" in html
+
+
+def test_a_very_long_number_is_not_found(project, owner_client):
+    response = owner_client.get(reverse("review:comparison", args=[project.slug]), {"after": "9" * 5000})
+    assert response.status_code == 404

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from django.urls import reverse
-from playwright.sync_api import ConsoleMessage, Page, Response
+from playwright.sync_api import ConsoleMessage, Page, Response, expect
 
 from labelapp.accounts.models import User
 from tests.support.cast import PASSWORD
@@ -17,6 +17,8 @@ from tests.support.parts import require
 from tests.support.services import chromium_path
 
 QUIET = ["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-component-update", "--disable-sync"]
+# Patience costs nothing where all is well, and a busy machine is slow.
+expect.set_options(timeout=20_000)
 REPORT_VIOLATIONS = """
 addEventListener("securitypolicyviolation", event =>
   console.error(`policy violation: ${event.violatedDirective} ${event.blockedURI} ${event.sample}`));

@@ -33,6 +33,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('source', models.CharField(max_length=40)),
                 ('current', models.BooleanField(default=True)),
+                ('blind', models.BooleanField(default=True)),
                 ('verdict', models.CharField(blank=True, choices=[('interpretable', 'interpretable'), ('not_interpretable', 'not interpretable'), ('unsure', 'unsure'), ('unparsed', 'unparsed'), ('failed', 'failed')], max_length=20)),
                 ('label', models.CharField(blank=True, max_length=200)),
                 ('kind', models.CharField(blank=True, choices=[('topic', 'Topic'), ('word_class', 'word class'), ('fragment', 'Fragment'), ('number_or_punctuation', 'number or punctuation'), ('name', 'Name'), ('frequency', 'Frequency')], max_length=24)),

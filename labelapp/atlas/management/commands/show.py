@@ -1,31 +1,58 @@
 import json
 from argparse import ArgumentParser
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 from django.core.management.base import BaseCommand, CommandError
 
-from labelapp.atlas.keys import KeyFormError
-from labelapp.atlas.models import Direction
-from labelapp.atlas.selectors import NotStoredError, direction_get, readout_record
+from labelapp.atlas.keys import KeyFormError, matrix_key_parse
+from labelapp.atlas.models import Direction, Matrix
+from labelapp.atlas.records import (
+    arrays_write,
+    blocks_in_words,
+    direction_vectors,
+    first_tokens,
+    matrix_blocks,
+    matrix_directions,
+    matrix_record,
+    matrix_vectors,
+)
+from labelapp.atlas.selectors import NotStoredError, direction_get, matrix_get, readout_record
 from labelapp.atlas.tokens import token_display
 
 
 class Command(BaseCommand):
-    help = "Print one direction: its singular value, gaps and readout."
+    help = "Print one direction, or one matrix with the first tokens of its directions."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("key", help="like gpt2-medium/ov.22.10/1+")
+        parser.add_argument("key", help="like gpt2-medium/ov.22.10/1+, or gpt2-medium/ov.22.10 for the matrix")
         parser.add_argument("--json", action="store_true", help="as one JSON object")
+        parser.add_argument("--vectors", metavar="OUT.npz", help="also write the vector of every side into this file")
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            direction = direction_get(options["key"])
+            found = _found(options["key"])
+            arrays = _vectors(found) if options["vectors"] else {}
         except (KeyFormError, NotStoredError) as error:
             raise CommandError(str(error)) from None
+        if arrays:
+            self._write(Path(options["vectors"]), arrays)
         if options["json"]:
-            self.stdout.write(json.dumps(readout_record(direction)))
+            record = readout_record(found) if isinstance(found, Direction) else matrix_record(found)
+            self.stdout.write(json.dumps(record))
+        elif isinstance(found, Direction):
+            self._print(found)
         else:
-            self._print(direction)
+            self._print_matrix(found)
+
+    def _write(self, path: Path, arrays: dict[str, np.ndarray]) -> None:
+        try:
+            arrays_write(path, arrays)
+        except OSError as error:
+            raise CommandError(f"{path} cannot be written: {error.strerror}. Nothing was changed.") from None
+        names = ", ".join(f"{name} {list(array.shape)}" for name, array in arrays.items())
+        self.stderr.write(f"Wrote {path}: {names}")  # not among what a script reads
 
     def _print(self, direction: Direction) -> None:
         self.stdout.write(f"{direction.key}  singular value {_number(direction.singular_value)}")
@@ -35,6 +62,36 @@ class Command(BaseCommand):
         )
         for token, score in zip(direction.tokens, direction.scores or [None] * len(direction.tokens), strict=True):
             self.stdout.write(f"{_number(score):>8}  {token_display(token)}")
+
+    def _print_matrix(self, matrix: Matrix) -> None:
+        directions = matrix_directions(matrix)
+        values = matrix.singular_values[: matrix.rank]
+        self.stdout.write(f"{matrix.key}  rank {matrix.rank}, {matrix.n_vectors} vectors stored")
+        if values:
+            self.stdout.write(f"singular values {_number(values[0])} to {_number(values[-1])}; all of them with --json")
+        self.stdout.write(f"blocks of near-equal singular values: {blocks_in_words(matrix_blocks(directions))}")
+        side = ""
+        for it in directions:
+            if it.side != side:
+                side = it.side
+                self.stdout.write(f"\n{side} side")
+            place = f"{it.index}{it.sign}"
+            self.stdout.write(f"{place:>5} {_number(it.singular_value):>8}  {' '.join(first_tokens(it))}")
+
+
+def _found(key: str) -> Direction | Matrix:
+    """Raises KeyFormError, NotStoredError."""
+    try:
+        matrix = matrix_key_parse(key)
+    except KeyFormError:
+        if key.count("/") == 1 and not key.endswith("/"):
+            raise
+        return direction_get(key)
+    return matrix_get(matrix)
+
+
+def _vectors(found: Direction | Matrix) -> dict[str, np.ndarray]:
+    return direction_vectors(found) if isinstance(found, Direction) else matrix_vectors(found)
 
 
 def _number(value: float | None) -> str:

@@ -1,0 +1,32 @@
+"""A short tour: the heads of gpt2-medium on which the post shows what it found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from labelapp.atlas.keys import MatrixKey
+from labelapp.atlas.models import Model
+
+MODEL = "gpt2-medium"
+LAYER = 22
+SEEN = {
+    10: "Reading and writing: one direction each for written things, recordings, newspapers and social media.",
+    15: "Organisations and groups: playing, musicians and film, teams.",
+    8: "Places: countries, cities, localities; and one direction for computer operating systems.",
+    3: "No common topic, yet clear ones side by side: frost, rain, hunting, the undead, dogs; fire opposite to ice.",
+}
+
+
+@dataclass(frozen=True)
+class Stop:
+    key: MatrixKey
+    seen: str
+
+
+def tour_stops(models: Iterable[Model]) -> list[Stop]:
+    """Where gpt2-medium is among the models; nothing otherwise, nor where another model borrows the name."""
+    model = next((it for it in models if it.name == MODEL and it.is_default), None)
+    if model is None or model.n_layers <= LAYER or model.n_heads <= max(SEEN):
+        return []
+    return [Stop(MatrixKey(MODEL, "ov", LAYER, head), seen) for head, seen in SEEN.items()]

@@ -1,0 +1,57 @@
+"""What a person may not see yet, or not at all, of what others judged. Registered with the rooms below, which ask."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from django.db.models import CharField, Exists, OuterRef, Q, QuerySet, Value
+from django.db.models.functions import Cast, Concat
+
+from labelapp.accounts.models import User
+from labelapp.atlas.models import Direction
+from labelapp.judgements.models import Judgement
+from labelapp.labelling.models import SOURCE_PREFIX, Item, Membership
+from labelapp.labelling.selectors import JUDGING_ROLES, REVIEWING_ROLES
+
+
+def directions_hidden_from(user: User, direction_ids: Collection[int]) -> dict[int, str]:
+    """Of these directions, those that the person is still to judge blind, with the project's name."""
+    waiting = _waiting(user).filter(direction_id__in=list(direction_ids))
+    return dict(waiting.values_list("direction_id", "project__name"))
+
+
+def directions_to_judge(user: User) -> QuerySet[Direction]:
+    """All directions that the person is still to judge blind."""
+    return Direction.objects.filter(pk__in=_waiting(user).values("direction_id"))
+
+
+def judgements_shown_to(user: User, rows: Sequence[Judgement]) -> set[int]:
+    """Of other people's judgements, by id, those of projects that the person owns or reviews.
+
+    An annotator sees those on the items that he or she has judged in the same project. Two queries.
+    """
+    memberships = Membership.objects.filter(user=user).values_list("project_id", "role")
+    roles = {f"{SOURCE_PREFIX}{project_id}": role for project_id, role in memberships}
+    judged = set(
+        Judgement.objects.filter(
+            judge__user=user,
+            current=True,
+            source__in={row.source for row in rows if roles.get(row.source) in JUDGING_ROLES},
+            direction_id__in={row.direction_id for row in rows},
+        ).values_list("source", "direction_id")
+    )
+    return {
+        row.pk for row in rows if roles.get(row.source) in REVIEWING_ROLES or (row.source, row.direction_id) in judged
+    }
+
+
+def _waiting(user: User) -> QuerySet[Item]:
+    """The items that the person may judge and has not: while a project is paused too, for it can be opened again."""
+    mine = Judgement.objects.filter(
+        direction=OuterRef("direction"),
+        judge__user=user,
+        source=Concat(Value(SOURCE_PREFIX), Cast(OuterRef("project"), CharField())),
+        current=True,
+    )
+    items = Item.objects.filter(project__memberships__user=user, project__memberships__role__in=JUDGING_ROLES)
+    return items.filter(~Q(Exists(mine)))

@@ -1,0 +1,152 @@
+"""Who gets what from every address, with every method: a table, and a walk over all addresses that it must cover."""
+
+import pytest
+from django.db import transaction
+from django.test import Client
+from django.urls import reverse
+
+from labelapp.autolabel.services import baseline_run_start
+from labelapp.exchange.services import export_start, export_write
+from labelapp.jobs.models import Job, State
+from labelapp.labelling.services import item_judge
+from tests.accounts.test_pages import _all_addresses
+from tests.factories import DirectionFactory, MatrixFactory, cast_project, machine_says
+
+pytestmark = pytest.mark.django_db
+
+PEOPLE = ("owner", "reviewer", "annotator", "viewer", "outsider", "nobody")
+EVERYBODY = (200, 200, 200, 200, 200, 302)  # who is signed in; nobody is led to the sign-in
+NOT_AT_ALL = (405, 405, 405, 405, 405, 302)
+MOVED = (302,) * 6
+OWN = (200, 404, 404, 404, 404, 302)  # the owner made it, and others' are not found
+MEMBERS = (200, 200, 200, 200, 404, 302)
+JUDGES = (200, 200, 200, 403, 404, 302)
+REVIEWERS = (200, 200, 403, 403, 404, 302)
+JUDGING = (302, 302, 302, 403, 404, 302)  # taken, and on to the next item
+OPEN = (200,) * 6
+
+# By name: what GET and what POST answer to each of PEOPLE.
+EXPECTED = {
+    "home": (MOVED, NOT_AT_ALL),
+    "operations:health": (OPEN, (405,) * 6),
+    "accounts:sign_in": ((302, 302, 302, 302, 302, 200), (302, 302, 302, 302, 302, 200)),
+    "accounts:sign_out": (NOT_AT_ALL, MOVED),
+    "accounts:password": (EVERYBODY, (422, 422, 422, 422, 422, 302)),
+    "jobs:list": (EVERYBODY, NOT_AT_ALL),
+    "jobs:detail": (OWN, NOT_AT_ALL),
+    "jobs:progress": (OWN, NOT_AT_ALL),
+    "atlas:models": (EVERYBODY, NOT_AT_ALL),
+    "atlas:model": (EVERYBODY, NOT_AT_ALL),
+    "atlas:search": (EVERYBODY, NOT_AT_ALL),
+    "atlas:matrix": (EVERYBODY, NOT_AT_ALL),
+    "atlas:direction": (EVERYBODY, NOT_AT_ALL),
+    "atlas:matrix_compute": (NOT_AT_ALL, MOVED),
+    "autolabel:runs": (EVERYBODY, NOT_AT_ALL),
+    "autolabel:start": (NOT_AT_ALL, MOVED),
+    "autolabel:run": (EVERYBODY, NOT_AT_ALL),
+    "autolabel:progress": (EVERYBODY, NOT_AT_ALL),
+    "labelling:projects": (EVERYBODY, NOT_AT_ALL),
+    "labelling:queue": (JUDGES, NOT_AT_ALL),
+    "labelling:guidelines": (MEMBERS, NOT_AT_ALL),
+    "labelling:judge": (NOT_AT_ALL, JUDGING),
+    "labelling:skip": (NOT_AT_ALL, JUDGING),
+    "labelling:undo": (NOT_AT_ALL, (302, 422, 422, 403, 404, 302)),  # only the owner has answered
+    "review:projects": (EVERYBODY, NOT_AT_ALL),
+    "review:comparison": (REVIEWERS, NOT_AT_ALL),
+    "figures:index": (EVERYBODY, NOT_AT_ALL),
+    "figures:spectrum": (EVERYBODY, NOT_AT_ALL),
+    "figures:spectrum_file": (EVERYBODY, NOT_AT_ALL),
+    "figures:fraction_file": (EVERYBODY, NOT_AT_ALL),
+    "exchange:exports": (EVERYBODY, NOT_AT_ALL),
+    "exchange:start": (NOT_AT_ALL, (302, 302, 422, 422, 422, 302)),
+    "exchange:download": (OWN, NOT_AT_ALL),
+}
+# Who is signed in is led away from the sign-in, whatever the method.
+OTHER_METHODS = {"accounts:sign_in": (302, 302, 302, 302, 302, 405), "operations:health": (405,) * 6}
+
+
+@pytest.fixture
+def people(owner, reviewer, annotator, outsider, make_user):
+    users = {it.username: it for it in (owner, reviewer, annotator, make_user("viewer"), outsider)}
+    return [users.get(name) for name in PEOPLE]
+
+
+@pytest.fixture
+def walk(people):
+    """name → (address, what is posted there), where everything in the address exists and is the owner's."""
+    owner, reviewer, annotator, viewer, *_ = people
+    project = cast_project(owner, reviewer, annotator, viewer)
+    first, second = project.items.select_related("direction__matrix__model")[:2]
+    judge = machine_says({first.direction: "interpretable", second.direction: "not_interpretable"})
+    item_judge(item=first, user=owner, verdict="unsure")
+    model, matrix = first.direction.matrix.model, first.direction.matrix
+    DirectionFactory(matrix=MatrixFactory(model=model))
+    run = baseline_run_start(model=model, created_by=owner)
+    export = export_start(subject=f"project:{project.slug}", format="jsonl", user=owner)
+    export.file, export.rows = export_write(export, lambda n: None)
+    export.save()
+    Job.objects.filter(pk=export.job_id).update(state=State.DONE)
+    arguments = {
+        "jobs:detail": [run.job_id],
+        "jobs:progress": [run.job_id],
+        "atlas:model": [model.slug],
+        "atlas:search": [model.slug],
+        "atlas:matrix": [matrix.key],
+        "atlas:direction": [first.direction.key],
+        "atlas:matrix_compute": [matrix.key],
+        "autolabel:run": [run.pk],
+        "autolabel:progress": [run.pk],
+        "labelling:queue": [project.slug],
+        "labelling:guidelines": [project.slug],
+        "labelling:judge": [project.slug, second.opaque_id],
+        "labelling:skip": [project.slug, second.opaque_id],
+        "labelling:undo": [project.slug],
+        "review:comparison": [project.slug],
+        "figures:spectrum": [matrix.key],
+        "figures:spectrum_file": ["csv", matrix.key],
+        "figures:fraction_file": ["csv", model.slug, f"{judge.pk}-labeler"],
+        "exchange:download": [export.pk],
+    }
+    posted = {
+        "autolabel:start": {"model": model.pk},
+        "labelling:judge": {"verdict": "unsure"},
+        "exchange:start": {"subject": f"project:{project.slug}"},
+    }
+    return {name: (reverse(name, args=arguments.get(name, [])), posted.get(name, {})) for name in EXPECTED}
+
+
+@pytest.fixture
+def ask(people, client_of, monkeypatch):
+    """`ask("post", address, data)`: the status that each of PEOPLE gets; nothing that it did stays."""
+    monkeypatch.setattr("labelapp.operations.views.health_checks", list)  # healthy, without a broker
+    clients = [client_of(user) if user else Client() for user in people]
+    cookies = [client.cookies.output() for client in clients]
+
+    def statuses(method, address, data):
+        found = []
+        for client, signed_in in zip(clients, cookies, strict=True):
+            client.raise_request_exception = False
+            client.cookies.load(signed_in.replace("Set-Cookie: ", ""))
+            with transaction.atomic():
+                found.append(getattr(client, method)(address, data if method == "post" else None).status_code)
+                transaction.set_rollback(True)
+        return tuple(found)
+
+    return statuses
+
+
+def test_the_table_has_every_address():
+    assert {name for name, _ in _all_addresses()} == set(EXPECTED)
+
+
+def test_get_and_post(walk, ask):
+    found = {name: (ask("get", address, {}), ask("post", address, posted)) for name, (address, posted) in walk.items()}
+    differing = {name: answers for name, answers in found.items() if answers != EXPECTED[name]}
+    assert not differing
+
+
+@pytest.mark.parametrize("method", ["put", "patch", "delete"])
+def test_other_methods_are_refused(walk, ask, method):
+    found = {name: ask(method, address, {}) for name, (address, _) in walk.items()}
+    differing = {name: answers for name, answers in found.items() if answers != OTHER_METHODS.get(name, NOT_AT_ALL)}
+    assert not differing
