@@ -66,7 +66,7 @@ def fraction_file(request: SignedInRequest, form: str, slug: str, claim: str) ->
     except NotStoredError as error:
         return not_found(request, error)
     common = (slug, str(found.judge), found.rule.identifier, "ends")
-    rows = [
+    rows: list[tuple[object, ...]] = [
         (*common, it.circuit, it.layer, it.interpretable, it.n, it.value, it.low, it.high, it.left_out)
         for it in found.fractions
     ]

@@ -213,7 +213,6 @@ def test_a_key_that_names_the_default_leads_to_its_short_form(signed_in, matrix)
         ("/models/direction/tiny/ov.0.0/8+", "directions 0 to 7, not 8"),
         ("/models/direction/tiny/ov.0.0/1%20", "is not a direction"),
         ("/models/matrix/tiny/%3Cscript%3E", "&lt;script&gt;"),
-        ("/models/matrix/tiny/%00", "is not a matrix"),
     ],
 )
 def test_what_is_not_there_is_a_404_with_a_sentence(signed_in, matrix, address, sentence):
