@@ -312,5 +312,8 @@ def one_size(folder: str, layers: int) -> None:
 
 def resident() -> float:
     """The most MiB that this process has held at once so far."""
-    unit = 2**20 if sys.platform == "darwin" else 2**10
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+    status = Path("/proc/self/status")
+    if status.exists():  # ru_maxrss of a child starts with its parent's on Linux
+        held = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(held.split()[1]) / 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

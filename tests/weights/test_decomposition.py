@@ -8,7 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workers.weights.decomposition import sign_of_pairs, svd_of_product, svd_of_side
+from workers.weights import decomposition
+from workers.weights.decomposition import sign_of_pairs, svd_of_blocks, svd_of_product, svd_of_side
 
 
 def gaussian(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -137,3 +138,70 @@ def test_signs_do_not_hang_on_how_the_matrix_is_written() -> None:
     torch.testing.assert_close(svd.right, other.right, atol=1e-9, rtol=0)
     side, mirrored = svd_of_side(a)[1], svd_of_side((a * flip)[:, order])[1]
     torch.testing.assert_close(side, mirrored, atol=1e-9, rtol=0)
+
+
+def test_ill_conditioned_factors_take_the_careful_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Columns over nine orders of magnitude, beside a head that is well conditioned."""
+    a, b = gaussian(2, 40, 6, seed=20), gaussian(2, 6, 30, seed=21)
+    a[1] *= 10.0 ** -torch.arange(0, 9, 1.5, dtype=torch.float64)
+    svd = svd_of_product(a, b)
+    for head in range(2):
+        reference = np.linalg.svd((a[head] @ b[head]).numpy())[1][:6]
+        np.testing.assert_allclose(svd.values[head].numpy(), reference, rtol=1e-6)
+        for vectors in (svd.left[head], svd.right[head]):
+            torch.testing.assert_close(vectors @ vectors.T, torch.eye(6).double(), atol=1e-11, rtol=0)
+    # The two ways agree where both are good.
+    monkeypatch.setattr(decomposition, "CONDITION", 0.0)
+    careful = svd_of_product(a[0], b[0])
+    torch.testing.assert_close(careful.left, svd.left[0], atol=1e-11, rtol=0)
+    torch.testing.assert_close(careful.values, svd.values[0], atol=0, rtol=1e-12)
+
+
+@pytest.mark.parametrize("condition", [1e1, 1e2, 4e2])
+def test_the_fast_way_loses_nothing_that_counts(condition: float) -> None:
+    """At the worst condition that it is taken for."""
+    values = np.geomspace(1, 1 / condition, 8).tolist()
+    a, b = with_spectrum(values, 50, 8), with_spectrum(values, 8, 50)
+    svd = svd_of_product(a, b)
+    torch.testing.assert_close(svd.left @ svd.left.T, torch.eye(8).double(), atol=1e-9, rtol=0)
+    reference = torch.linalg.svd(a @ b)
+    torch.testing.assert_close(svd.values, reference.S[:8], atol=0, rtol=1e-9)
+    torch.testing.assert_close((svd.left.T * svd.values) @ svd.right, a @ b, atol=1e-12, rtol=0)
+
+
+@pytest.mark.parametrize("k", [1, 7, 15])
+def test_a_few_vectors_are_the_first_of_all(k: int) -> None:
+    matrix = gaussian(64, 100, seed=22)
+    values, vectors = svd_of_side(matrix, k)
+    all_values, all_vectors = svd_of_side(matrix)
+    assert k < 64 // decomposition.FEW
+    assert values.shape == (64,) and vectors.shape == (k, 64)
+    torch.testing.assert_close(values, all_values, rtol=1e-12, atol=0)
+    torch.testing.assert_close(vectors, all_vectors[:k], atol=1e-10, rtol=0)
+
+
+def test_a_few_vectors_of_a_cluster_are_orthonormal() -> None:
+    matrix = with_spectrum([3.0] * 6 + [1.0] * 14, 80, 60)
+    values, vectors = svd_of_side(matrix, 12)
+    torch.testing.assert_close(vectors @ vectors.T, torch.eye(12).double(), atol=1e-10, rtol=0)
+    np.testing.assert_allclose(values[:21].numpy(), [3.0] * 6 + [1.0] * 14 + [0], atol=1e-6)
+    residual = vectors @ (matrix @ matrix.T) - values[:12, None] ** 2 * vectors
+    assert float(residual.abs().max()) < 1e-10
+
+
+def test_where_the_iteration_fails_divide_and_conquer_takes_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> None:
+        raise np.linalg.LinAlgError("no convergence")
+
+    matrix = gaussian(64, 100, seed=23)
+    expected = svd_of_side(matrix, 5)[1]
+    monkeypatch.setattr(decomposition, "_eigen_few", fails)
+    torch.testing.assert_close(svd_of_side(matrix, 5)[1], expected, atol=1e-10, rtol=0)
+
+
+def test_a_wide_matrix_in_blocks() -> None:
+    matrix = gaussian(20, 70, seed=24)
+    values, vectors = svd_of_blocks(iter(matrix.split(16, dim=1)), 70, 4)
+    expected_values, expected = svd_of_side(matrix, 4)
+    torch.testing.assert_close(values, expected_values)
+    torch.testing.assert_close(vectors, expected, atol=1e-10, rtol=0)

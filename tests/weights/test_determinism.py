@@ -28,7 +28,7 @@ ALL = ("ov", "qk", "mlp_in", "mlp_out")
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Wide enough for threads to share a product, and with a vocabulary full of near and exact ties."""
-    model = random_gpt2(gpt2_config(n_embd=128, n_head=4, n_inner=300, vocab_size=4000))
+    model = random_gpt2(gpt2_config(n_embd=64, n_head=4, n_inner=150, vocab_size=3000))
     with torch.no_grad():
         table = model.transformer.wte.weight
         table[1000:3000] = table[:1000].repeat(2, 1)
@@ -70,12 +70,12 @@ def test_with_any_number_of_threads(checkpoint: Checkpoint, basis: str) -> None:
     runs = []
     for count in (1, 2, 3):
         with threads(count):
-            runs.append(decompose_layer(checkpoint, 0, circuits=ALL, directions=20, top=30, basis=basis))
+            runs.append(decompose_layer(checkpoint, 0, circuits=ALL, directions=12, top=30, basis=basis))
     assert_same(runs[0], runs[1])
     assert_same(runs[0], runs[2])
 
 
-@pytest.mark.parametrize("size", [1, 100 * 4 * 4000])
+@pytest.mark.parametrize("size", [1, 100 * 4 * 3000])
 def test_with_any_size_of_blocks(checkpoint: Checkpoint, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = decompose_layer(checkpoint, 1, circuits=ALL, top=30)
     monkeypatch.setattr(readout, "BLOCK_BYTES", size)
@@ -96,11 +96,11 @@ def test_alone_and_in_any_company(checkpoint: Checkpoint) -> None:
 
 def test_fewer_directions_are_the_first_of_more(checkpoint: Checkpoint) -> None:
     """Few of an MLP's vectors are found by another routine than many."""
-    few, more = (decompose_layer(checkpoint, 0, circuits=ALL, directions=n, top=10) for n in (20, None))
+    few, more = (decompose_layer(checkpoint, 0, circuits=ALL, directions=n, top=10) for n in (12, None))
     for one, other in zip(few, more, strict=True):
         for side, twin in zip(one.sides, other.sides, strict=True):
-            np.testing.assert_allclose(side.vectors, twin.vectors[:20], atol=1e-7)
-            np.testing.assert_array_equal(side.token_ids, twin.token_ids[:20])
+            np.testing.assert_allclose(side.vectors, twin.vectors[:12], atol=1e-7)
+            np.testing.assert_array_equal(side.token_ids, twin.token_ids[:12])
 
 
 def test_equal_tokens_stand_by_their_ids(checkpoint: Checkpoint) -> None:

@@ -9,7 +9,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from workers.weights.checkpoint import Checkpoint, open_checkpoint
-from workers.weights.engine import decompose_layer
+from workers.weights.engine import BASES, choose_device, decompose_layer, decompose_matrix
 from workers.weights.errors import BadSelection
 from workers.weights.results import MatrixResult
 from workers.weights.spectrum import relative_gaps
@@ -171,3 +171,90 @@ def test_the_demo_model_end_to_end(demo_folder: Path) -> None:
     common = {",", ".", " of", " and", " the", " a", " in", " or", " to"}
     assert max(len(end & common) for end in ends) >= 6
     assert result.rank == checkpoint.info.d_model
+
+
+def test_every_circuit_of_a_layer_and_those_of_none(checkpoint: Checkpoint) -> None:
+    layer = decompose_layer(checkpoint, 0, circuits=["mlp_out", "qk", "ov", "mlp_in"], directions=3, top=2)
+    places = [(result.circuit, result.layer, result.head) for result in layer]
+    assert places == [
+        *((c, 0, h) for c in ("ov", "qk") for h in range(HEADS)),
+        ("mlp_in", 0, None),
+        ("mlp_out", 0, None),
+    ]
+    assert [side.side for side in layer[3].sides] == ["query", "key"]
+    none = decompose_layer(checkpoint, None, circuits=["unembed", "embed"], directions=3, top=2)
+    assert [(result.circuit, result.layer, result.head) for result in none] == [
+        ("embed", None, None),
+        ("unembed", None, None),
+    ]
+
+
+@pytest.mark.parametrize("circuit", ["embed", "unembed"])
+def test_the_embeddings_singular_vectors(checkpoint: Checkpoint, circuit: str) -> None:
+    result = decompose_matrix(checkpoint, circuit, directions=None, top=4)
+    table = checkpoint.unembedding().numpy().astype(np.float64)  # this model's are tied
+    _, values, right = np.linalg.svd(table, full_matrices=False)
+    np.testing.assert_allclose(result.singular_values, values, rtol=1e-8)
+    cosines = (result.sides[0].vectors * right).sum(1)
+    np.testing.assert_allclose(np.abs(cosines), 1, atol=1e-5)
+    assert result.layer is None and result.head is None and result.rank == WIDTH
+
+
+def test_one_matrix_is_the_one_of_its_layer(checkpoint: Checkpoint) -> None:
+    layer = decompose_layer(checkpoint, 1, circuits=["ov", "mlp_in"], top=5)
+    assert_same(decompose_matrix(checkpoint, "ov", 1, 2, top=5), layer[2])
+    assert_same(decompose_matrix(checkpoint, "mlp_in", 1, top=5), layer[3])
+    for circuit, head in (("ov", None), ("mlp_in", 0), ("embed", 0)):
+        with pytest.raises(BadSelection, match=r"head.*\.$"):
+            decompose_matrix(checkpoint, circuit, 1, head, top=5)
+
+
+def test_folded_weights_are_read_out_with_the_folded_unembedding(checkpoint: Checkpoint) -> None:
+    (result,) = decompose_layer(checkpoint, 0, circuits=["mlp_out"], directions=4, top=6, preprocessing="folded")
+    assert result.preprocessing == "folded"
+    table = checkpoint.unembedding(preprocessing="folded").numpy().astype(np.float64)
+    scores = result.side("write").vectors @ table.T
+    np.testing.assert_array_equal(result.side("write").token_ids[:, 0], np.argsort(-scores, axis=1)[:, :6])
+    assert result.rank == WIDTH - 1  # a centred matrix
+    np.testing.assert_allclose(result.side("write").vectors.sum(1), 0, atol=1e-5)
+
+
+def test_results_say_how_they_were_made(checkpoint: Checkpoint) -> None:
+    (result,) = decompose_layer(
+        checkpoint, 0, circuits=["mlp_in"], directions=4, top=2,
+        preprocessing="folded", basis="neuron", basis_seed=3, control="shuffled", control_seed=8,
+    )  # fmt: skip
+    made = (result.preprocessing, result.basis, result.basis_seed, result.control, result.control_seed)
+    assert made == ("folded", "neuron", 3, "shuffled", 8)
+
+
+def test_the_device_is_cuda_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    assert (choose_device(), choose_device("cpu")) == ("cpu", "cpu")
+    with pytest.raises(BadSelection, match=r"no device 'cuda'.*choose auto or cpu\.$"):
+        choose_device("cuda")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert (choose_device(), choose_device("cpu"), choose_device("cuda:0")) == ("cuda", "cpu", "cuda:0")
+    with pytest.raises(BadSelection, match=r"no device 'cuda:1'"):
+        choose_device("cuda:1")
+
+
+def test_on_cuda_it_is_the_same(checkpoint: Checkpoint) -> None:
+    import torch
+
+    if not torch.cuda.is_available():
+        pytest.skip("this machine has no CUDA")
+    for basis in BASES:
+        here, there = (
+            decompose_layer(checkpoint, 0, circuits=[*ALL, "qk"], top=7, basis=basis, device=device)
+            for device in ("cpu", "cuda")
+        )
+        for ours, theirs in zip(here, there, strict=True):
+            np.testing.assert_allclose(ours.singular_values, theirs.singular_values, rtol=1e-9)
+            for side, twin in zip(ours.sides, theirs.sides, strict=True):
+                np.testing.assert_allclose(side.vectors, twin.vectors, atol=1e-6)
+                np.testing.assert_array_equal(side.token_ids, twin.token_ids)

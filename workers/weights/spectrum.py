@@ -11,10 +11,14 @@ from workers.weights.results import Float64, Int32
 BLOCK_THRESHOLD = 2.0**-10
 """The relative gap up to which neighbours count as nearly equal: twice the unit roundoff of float16, 2^-11.
 
-A perturbation E of the matrix turns a singular vector by about ‖E‖ / gap (Davis & Kahan 1970, Wedin 1972).
+A perturbation E of the matrix turns a singular vector by an angle of at most about ‖E‖ / gap, the gap being the
+distance to the nearest other singular value (Davis & Kahan 1970 for symmetric matrices, Wedin 1972 for all).
 Rounding weights to float16 is a perturbation of up to 2^-11 of the matrix; where the gap is no larger than
 twice that, storing the same weights in another format can turn the directions by half a radian and more, so
-single directions are then a property of the file, not of the model. A larger threshold asks for robustness
+single directions are then a property of the file, not of the model. The bound is that of the worst perturbation:
+rounding errors that are independent of each other turn most directions far less, so no direction outside a block
+is in doubt on that account (but for singular values that are themselves within rounding of zero, see
+``numerical_rank``), and some inside one would have been the same. A larger threshold asks for robustness
 against more than rounding (another seed, some more steps of training).
 """
 
