@@ -70,6 +70,12 @@ class Comparison:
                 said[opinion.judge.pk][direction] = opinion.verdict
         return [Machine(judges[pk], self.rules[pk], crossing(self.human, said[pk])) for pk in sorted(judges)]
 
+    def without(self, hidden: Container[int]) -> Comparison:
+        """The same without some directions: a table with them would tell what is hidden of them."""
+        people = {pk: said for pk, said in self.people.items() if pk not in hidden}
+        machines = {pk: said for pk, said in self.machines.items() if pk not in hidden}
+        return Comparison(people, machines, self.rules)
+
     def direction_ids(self, wanted: bool | None, *, hidden: Container[int] = ()) -> list[int]:
         """In order; all of them, or those on which people and machines agree (True) or do not (False).
 

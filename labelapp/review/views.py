@@ -43,7 +43,7 @@ def comparison_page(request: SignedInRequest, slug: str) -> HttpResponse:
     rows = comparison_rows(found, ids[:ROWS_A_PAGE], hidden=hidden)
     context = {
         "project": project,
-        "tables": found.tables,
+        "tables": found.without(hidden).tables,
         "rows": rows,
         "n_hidden": len(hidden),
         "hidden_query": _query(show, after, True),

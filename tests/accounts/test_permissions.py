@@ -80,7 +80,8 @@ def walk(people):
     judge = machine_says({first.direction: "interpretable", second.direction: "not_interpretable"})
     item_judge(item=first, user=owner, verdict="unsure")
     model, matrix = first.direction.matrix.model, first.direction.matrix
-    DirectionFactory(matrix=MatrixFactory(model=model))
+    other = MatrixFactory(model=model, layer=1, head=0)
+    DirectionFactory(matrix=other)
     run = baseline_run_start(model=model, created_by=owner)
     export = export_start(subject=f"project:{project.slug}", format="jsonl", user=owner)
     export.file, export.rows = export_write(export, lambda n: None)
@@ -93,7 +94,7 @@ def walk(people):
         "atlas:search": [model.slug],
         "atlas:matrix": [matrix.key],
         "atlas:direction": [first.direction.key],
-        "atlas:matrix_compute": [matrix.key],
+        "atlas:matrix_compute": [other.key],
         "autolabel:run": [run.pk],
         "autolabel:progress": [run.pk],
         "labelling:queue": [project.slug],

@@ -89,6 +89,7 @@ def test_every_judgement_is_in_it_and_says_who_when_and_under_what(project, owne
     )
     assert first["guidelines_version"] == 1 and first["source"] == project.source and first["created_at"]
     assert (withdrawal["withdraws"], withdrawal["verdict"]) == (first["id"], None)
+    assert first["blind"] is True
     assert (owners["judge"], owners["verdict"], owners["verdicts"]) == ("owner", "not_interpretable", {})
     assert machines["verdicts"] == {"labeler@1": "interpretable", "both@1": "not_interpretable"}
     assert machines["verifications"] == [{"judge": "verifier", "answer": "no"}]

@@ -189,3 +189,14 @@ def test_a_second_look_is_marked(project, owner, annotator, owner_client):
 def test_a_very_long_number_is_not_found(project, owner_client):
     response = owner_client.get(reverse("review:comparison", args=[project.slug]), {"after": "9" * 5000})
     assert response.status_code == 404
+
+
+def test_the_table_counts_nothing_that_is_hidden(project, owner, annotator, owner_client):
+    judge(project, annotator, [YES, NO])
+    judge(project, owner, [YES])
+    machine_says(dict.fromkeys(directions(project), YES))
+    found = comparison(project)
+    (machine,) = found.without({directions(project)[1].pk}).tables
+    assert (machine.crossing.both_yes, machine.crossing.machine_yes) == (1, 0)
+    assert page_of(owner_client, project).count(">1</td>") == 1
+    assert page_of(owner_client, project, all="1").count(">1</td>") == 2
