@@ -19,7 +19,7 @@ from labelapp.atlas.keys import CIRCUITS_WITH_HEADS, CIRCUITS_WITHOUT_LAYER, Mat
 from labelapp.atlas.models import Direction, Matrix, Model
 from labelapp.atlas.selectors import NotStoredError, matrix_dedupe_key, matrix_key_check
 from labelapp.jobs.models import Job
-from labelapp.jobs.services import JobError, job_create
+from labelapp.jobs.services import JobError, job_create, storable
 from workers.weights.info import model_slug
 
 if TYPE_CHECKING:  # numbers come as plain dataclasses; the engine itself is never imported here
@@ -62,7 +62,7 @@ def decompose_start(
         if Path(source).exists():
             source = str(Path(source).resolve())
     params = {
-        "source": source,
+        "source": storable(source),
         "name": model_slug(name) if name else "",
         "circuits": list(circuits) if circuits is not None else None,
         "layers": layers,

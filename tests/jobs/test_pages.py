@@ -75,9 +75,9 @@ def test_a_parent_waits_for_the_queue_of_its_parts(owner, owner_client):
 
 def test_a_running_job_says_what_is_left(owner, owner_client):
     started = timezone.now() - timedelta(seconds=100)
-    job = make_job(owner, state=State.RUNNING, done=25, total=100, message="layer 3", started_at=started)
+    job = make_job(owner, state=State.RUNNING, done=25, total=100, started_at=started)
     response, html = progress_of(owner_client, job)
-    assert "25 of 100" in html and "layer 3" in html and "about 5 min left" in html
+    assert "25 of 100" in html and "about 5 min left" in html
     assert 'value="25"' in html and "HX-Refresh" not in response
 
 
