@@ -53,23 +53,19 @@ def matrix_get(key: MatrixKey) -> Matrix:
     if matrix is None:
         matrix_key_check(model, key)
         raise NotStoredError(
-            f"The matrix {key} is not decomposed yet; opening its page does it, or `manage.py decompose`."
+            f"The matrix {key} is not decomposed yet; opening its page does it, or `manage.py show {key}`."
         )
     return matrix
 
 
 def matrix_key_check(model: Model, key: MatrixKey) -> None:
-    """Raises NotStoredError, in words, where a model has no such matrix, or none that can be decomposed yet."""
+    """Raises NotStoredError, in words, where a model has no such matrix."""
     if key.circuit not in model.circuits:
         raise NotStoredError(f"{model} has no circuit {key.circuit}; it has {', '.join(model.circuits)}.")
     if key.layer is not None and key.layer >= model.n_layers:
         raise NotStoredError(f"{model} has the layers 0 to {model.n_layers - 1}, not {key.layer}.")
     if key.head is not None and key.head >= model.n_heads:
         raise NotStoredError(f"{model} has the heads 0 to {model.n_heads - 1}, not {key.head}.")
-    if key.variant_part:
-        raise NotStoredError(
-            f"{key} is not stored, and only raw matrices in the SVD's basis are computed when they are opened."
-        )
 
 
 def matrix_dedupe_key(model: Model, addresses: Sequence[str]) -> str:
@@ -158,9 +154,26 @@ def vectors_read(matrix: Matrix, side: str) -> np.ndarray:
     return np.asarray(stacked[place["row"]][: matrix.n_vectors])
 
 
-def unembedding_read(folder: str) -> np.ndarray:
-    """A model's unembedding, [vocab_size, d_model] float32, one row a token; `folder` is `Model.folder`."""
-    return arrays_read(f"{folder}/unembedding.safetensors")["unembedding"]
+def unembedding_read(folder: str, preprocessing: str = "raw") -> np.ndarray:
+    """A model's unembedding, [vocab_size, d_model] float32, one row a token; `folder` is `Model.folder`.
+
+    The folded one is there as soon as a folded matrix is.
+    """
+    return arrays_read(unembedding_file(folder, preprocessing))["unembedding"]
+
+
+def unembedding_file(folder: str, preprocessing: str) -> str:
+    """Where the storage keeps a model's unembedding."""
+    return f"{folder}/unembedding{_unless_raw(preprocessing)}.safetensors"
+
+
+def pseudo_inverse_file(folder: str, preprocessing: str = "raw") -> str:
+    """Where the storage keeps the factor of its pseudo-inverse, which tracing needs."""
+    return f"{folder}/pseudo-inverse{_unless_raw(preprocessing)}.safetensors"
+
+
+def _unless_raw(preprocessing: str) -> str:
+    return "" if preprocessing == "raw" else f"-{preprocessing}"
 
 
 @lru_cache(maxsize=8)

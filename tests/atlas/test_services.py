@@ -8,15 +8,14 @@ from labelapp.atlas.keys import MatrixKey
 from labelapp.atlas.models import Direction, Matrix, Model
 from labelapp.atlas.selectors import NotStoredError
 from labelapp.atlas.services import (
-    ADDRESS_FIELDS,
     LAYER_TASK,
-    READOUT_FIELDS,
     Extent,
     decompose_start,
     layer_jobs_create,
     matrix_request,
     model_register,
 )
+from labelapp.atlas.storing import ADDRESS_FIELDS, READOUT_FIELDS
 from labelapp.jobs.models import Job, State
 from labelapp.jobs.services import JobError, job_create
 from tests.atlas.results import INFO, VOCABULARY, matrix_result, store

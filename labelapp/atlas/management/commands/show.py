@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from django.core.management.base import BaseCommand, CommandError
 
-from labelapp.atlas.keys import KeyFormError, matrix_key_parse
+from labelapp.atlas.keys import KeyFormError, MatrixKey, direction_key_parse, matrix_key_parse
 from labelapp.atlas.models import Direction, Matrix
 from labelapp.atlas.records import (
     arrays_write,
@@ -18,12 +18,24 @@ from labelapp.atlas.records import (
     matrix_record,
     matrix_vectors,
 )
-from labelapp.atlas.selectors import NotStoredError, direction_get, matrix_get, readout_record
+from labelapp.atlas.selectors import (
+    NotStoredError,
+    direction_get,
+    matrix_find,
+    matrix_get,
+    model_get,
+    readout_record,
+)
+from labelapp.atlas.services import matrix_request
 from labelapp.atlas.tokens import token_display
+from labelapp.jobs.follow import job_follow
 
 
 class Command(BaseCommand):
-    help = "Print one direction, or one matrix with the first tokens of its directions."
+    help = (
+        "Print one direction, or one matrix with the first tokens of its directions. "
+        "A matrix that is not stored yet is computed."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("key", help="like gpt2-medium/ov.22.10/1+, or gpt2-medium/ov.22.10 for the matrix")
@@ -80,14 +92,26 @@ class Command(BaseCommand):
 
 
 def _found(key: str) -> Direction | Matrix:
-    """Raises KeyFormError, NotStoredError."""
+    """What the key points to; a matrix that is not stored is computed first, as when its page is opened.
+
+    Raises KeyFormError, NotStoredError, CommandError.
+    """
     try:
-        matrix = matrix_key_parse(key)
+        matrix: MatrixKey = matrix_key_parse(key)
     except KeyFormError:
         if key.count("/") == 1 and not key.endswith("/"):
             raise
-        return direction_get(key)
+        direction = direction_key_parse(key)
+        _ensure(direction.matrix)
+        return direction_get(direction)
+    _ensure(matrix)
     return matrix_get(matrix)
+
+
+def _ensure(key: MatrixKey) -> None:
+    model = model_get(key.model_part)
+    if matrix_find(model, key) is None:
+        job_follow(matrix_request(model=model, key=key))
 
 
 def _vectors(found: Direction | Matrix) -> dict[str, np.ndarray]:
