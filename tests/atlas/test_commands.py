@@ -140,7 +140,7 @@ def test_weights_that_changed_since_are_refused(checkpoint):
         ("demo/ov.0.0/0", "not a direction's key"),
         ("demo/qv.0/0+", "not a circuit"),
         ("other/ov.0.0/0+", "no model 'other'"),
-        ("demo/ov.5.0/0+", "not decomposed yet"),
+        ("demo/ov.6.0/0+", "layers 0 to 5, not 6"),
         ("demo/ov.0.0/3+", "directions 0 to 2, not 3"),
     ],
 )

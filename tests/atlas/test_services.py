@@ -188,8 +188,7 @@ def test_after_the_end_it_may_be_asked_for_again(model):
         (MatrixKey("tiny", "ov", 2, 0), "layers 0 to 1, not 2"),
         (MatrixKey("tiny", "ov", 0, 2), "heads 0 to 1, not 2"),
         (MatrixKey("tiny", "qk", 0, 0), "no circuit qk"),
-        (MatrixKey("tiny", "ov", 0, 0, preprocessing="folded"), "only raw matrices"),
-        (MatrixKey("tiny", "ov", 0, 0, control="gaussian", control_seed=3), "only raw matrices"),
+        (MatrixKey("tiny", "ov", 2, 0, preprocessing="folded"), "layers 0 to 1, not 2"),
     ],
 )
 def test_what_a_model_does_not_have_is_not_asked_for(model, key, sentence):

@@ -130,7 +130,6 @@ def test_readouts_without_vectors(matrix, tmp_path):
     ("key", "sentence"),
     [
         ("tiny", "not a direction's key"),
-        ("tiny/ov.1.1", "not decomposed yet"),
         ("tiny/vo.0.0", "not a circuit"),
         ("tiny/ov.0", "needs head"),
         ("other/ov.0.0", "no model 'other'"),

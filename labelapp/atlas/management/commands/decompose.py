@@ -64,7 +64,7 @@ class Command(BaseCommand):
             "--block-threshold",
             type=_share,
             metavar="GAP",
-            help=f"relative gap up to which neighbours form a block (default: the model's, first {BLOCK_THRESHOLD:.3g})",
+            help=f"relative gap up to which neighbours form a block (default: the model's; {BLOCK_THRESHOLD:.3g})",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
