@@ -155,3 +155,9 @@ class Direction(models.Model):
     @property
     def key(self) -> DirectionKey:
         return DirectionKey(self.matrix.key, self.side, self.index, self.sign)  # type: ignore[arg-type]
+
+    @property
+    def neuron(self) -> int | None:
+        """The number of the hidden unit that the vector belongs to, in the basis of neurons."""
+        neurons = self.matrix.neurons
+        return neurons[self.index] if neurons else None

@@ -14,6 +14,7 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 
 from labelapp.accounts.models import User
+from labelapp.atlas.keys import Variant
 from labelapp.atlas.models import Direction, Matrix, Model
 
 T = TypeVar("T", Direction, Matrix)
@@ -54,12 +55,12 @@ class CellValue:
 
 @dataclass(frozen=True)
 class OverviewColour:
-    """One thing by which a model's overview can be coloured; `values` maps matrix ids to cells."""
+    """One thing by which a model's overview can be coloured; `values` maps a variant's matrix ids to cells."""
 
     slug: str
     name: str
     explanation: str
-    values: Callable[[Model], Mapping[int, CellValue]]
+    values: Callable[[Model, Variant], Mapping[int, CellValue]]
 
 
 DirectionPanel = Panel[Direction]

@@ -12,6 +12,7 @@ from labelapp.atlas.keys import CIRCUITS_WITH_HEADS, SIDES, DirectionKey, Matrix
 from labelapp.atlas.models import Direction, Matrix
 from labelapp.atlas.panels import ColumnNote
 from labelapp.atlas.tokens import is_whole_word, token_display, token_title
+from labelapp.atlas.variants import ValueName, value_name, variant_title
 
 CIRCUIT_NAMES = {
     "ov": "OV",
@@ -65,6 +66,15 @@ class Column:
     def in_block(self) -> bool:
         return self.direction.block is not None
 
+    @property
+    def value_name(self) -> ValueName:
+        return value_name(self.key.matrix.basis)
+
+    @property
+    def has_gap(self) -> bool:
+        """Gaps are between singular values."""
+        return self.key.matrix.basis == "svd"
+
 
 @dataclass(frozen=True)
 class Span:
@@ -114,11 +124,11 @@ class FoundDirection:
 
 
 def matrix_title(key: MatrixKey) -> str:
-    """A matrix in words: "OV, layer 22, head 10, folded"."""
+    """A matrix in words: "OV, layer 22, head 10, folded, control gaussian"."""
     parts = [CIRCUIT_NAMES[key.circuit]]
     parts += [f"layer {key.layer}"] if key.layer is not None else []
     parts += [f"head {key.head}"] if key.head is not None else []
-    parts += key.variant_part.split(";")[1:]
+    parts += [variant_title(key.variant)] if key.variant_part else []
     return ", ".join(parts)
 
 

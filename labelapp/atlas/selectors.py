@@ -19,9 +19,11 @@ from labelapp.atlas.keys import (
     SIDES,
     DirectionKey,
     MatrixKey,
+    Variant,
     direction_key_parse,
 )
 from labelapp.atlas.models import Direction, Matrix, Model
+from labelapp.atlas.selection import variant_filter, variants_stored
 from labelapp.atlas.tokens import is_utf8, token_bytes, token_escape
 from labelapp.jobs.models import Job
 
@@ -116,9 +118,15 @@ def matrices_possible(model: Model) -> int:
     )
 
 
-def matrices_raw(model: Model) -> QuerySet[Matrix]:
-    """A model's matrices as they stand in its overview: raw, in the SVD's basis, no controls."""
-    return Matrix.objects.filter(model=model, preprocessing="raw", basis="svd", control="")
+def matrices_of(model: Model, variant: Variant) -> QuerySet[Matrix]:
+    """A model's stored matrices of one variant."""
+    return Matrix.objects.filter(variant_filter(variant), model=model)
+
+
+def place_variants(matrix: Matrix) -> dict[Variant, int]:
+    """The stored variants of the circuit, layer and head of a matrix, itself among them."""
+    place = {"circuit": matrix.circuit, "layer": matrix.layer, "head": matrix.head}
+    return variants_stored(Matrix.objects.filter(model=matrix.model, **place))
 
 
 def direction_get(key: DirectionKey | str) -> Direction:
@@ -195,6 +203,7 @@ def readout_record(direction: Direction) -> dict[str, Any]:
         "gap_above": direction.gap_above,
         "gap_below": direction.gap_below,
         "block": direction.block,
+        **({} if direction.neuron is None else {"neuron": direction.neuron}),
         "tokens": [token if is_utf8(token) else token_escape(token) for token in tokens],
         "token_ids": direction.token_ids,
         "token_bytes": {

@@ -86,6 +86,29 @@ def decompose_start(
     return parent
 
 
+def decompose_more(
+    *,
+    model: Model,
+    circuits: Sequence[str],
+    layers: Iterable[int],
+    extent: Extent,
+    variants: Sequence[Variant],
+    created_by: AbstractBaseUser | None = None,
+) -> Job:
+    """Enqueue more matrices of a stored model; return the parent of the jobs.
+
+    Raises JobError where all of that is stored, or is stored so that it cannot be extended.
+    """
+    with transaction.atomic():
+        parent = job_create(title=f"Decompose more of {model.slug}", created_by=created_by)
+        started = layer_jobs_create(
+            parent=parent, model=model, circuits=circuits, layers=list(layers), extent=extent, variants=variants
+        )
+        if not started:
+            raise JobError(f"All of that is stored of {model.slug} already; nothing was started.")
+    return parent
+
+
 def model_register(info: ModelInfo, *, name: str = "") -> Model:
     """Store a model, or return the one that is stored; the first revision of a name is its default.
 
@@ -158,8 +181,9 @@ def layer_jobs_create(
     """
     present = _stored_extents(model)
     created = 0
+    every_layer = (*layers, None)
     for variant in variants:
-        for layer in (*layers, None):  # None: what belongs to no layer
+        for layer in every_layer:  # None: what belongs to no layer
             wanted = [key.of_variant(variant) for circuit in circuits for key in layer_keys(model, circuit, layer)]
             missing = [key.address for key in wanted if not _is_present(model, key, present, extent)]
             if missing:

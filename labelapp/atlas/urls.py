@@ -8,6 +8,7 @@ urlpatterns = [
     path("", views.models, name="models"),
     path("<str:slug>/", views.model, name="model"),
     path("search/<str:slug>/", views.search, name="search"),
+    path("decompose/<str:slug>/", views.decompose, name="decompose"),
     path("matrix/<path:key>", views.matrix, name="matrix"),
     path("direction/<path:key>", views.direction, name="direction"),
     path("compute/<path:key>", views.matrix_compute, name="matrix_compute"),

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlencode
 
+from django.core.exceptions import PermissionDenied
 from django.http import HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -16,18 +17,22 @@ from django.views.decorators.http import require_GET, require_POST
 
 from labelapp.accounts.typing import SignedInRequest
 from labelapp.atlas import copies, panels, presentation
+from labelapp.atlas.forms import DecomposeForm, may_decompose
 from labelapp.atlas.keys import (
     CIRCUITS,
     SIDES,
     DirectionKey,
     KeyFormError,
     MatrixKey,
+    Variant,
     direction_key_parse,
     matrix_key_parse,
+    variant_parse,
 )
 from labelapp.atlas.models import Direction, Matrix, Model
 from labelapp.atlas.overview import colours_of, overview_grid
 from labelapp.atlas.search import Search, directions_holding, tokens_match
+from labelapp.atlas.selection import variants_stored
 from labelapp.atlas.selectors import (
     NotStoredError,
     direction_get,
@@ -37,10 +42,13 @@ from labelapp.atlas.selectors import (
     matrix_key_check,
     model_get,
     models_with_holdings,
+    place_variants,
 )
-from labelapp.atlas.services import matrix_request
+from labelapp.atlas.services import decompose_more, matrix_request
 from labelapp.atlas.tour import tour_stops
+from labelapp.atlas.variants import COLUMNS, qk_note, value_name, variant_axes, variant_notes, variant_title
 from labelapp.jobs.models import Job, State
+from labelapp.jobs.services import JobError
 
 MAX_COLUMNS, MAX_ROWS = 64, 100
 MAX_TOKEN_LENGTH = 200
@@ -85,10 +93,27 @@ def model(request: SignedInRequest, slug: str) -> HttpResponse:
         return not_found(request, error)
     if found.slug != slug:
         return redirect("atlas:model", found.slug)
-    colours = colours_of(request, found)
-    chosen = next((it for it in colours if it.slug == request.GET.get("colour")), colours[0])
-    context = {"model": found, "colours": colours, "chosen": chosen, "grid": overview_grid(found, chosen)}
-    return render(request, "atlas/model.html", context)
+    return render(request, "atlas/model.html", _model_context(request, found))
+
+
+@require_POST
+def decompose(request: SignedInRequest, slug: str) -> HttpResponse:
+    """Decompose more of a model, for who may add matrices."""
+    if not may_decompose(request.user):
+        raise PermissionDenied("You may not decompose a model; somebody who runs this server can give you the right.")
+    try:
+        found = model_get(slug)
+    except NotStoredError as error:
+        return not_found(request, error)
+    form = DecomposeForm(request.POST, model=found)
+    if not form.is_valid():
+        return render(request, "atlas/model.html", _model_context(request, found, form), status=422)
+    try:
+        job = decompose_more(model=found, created_by=request.user, **form.order())
+    except JobError as error:
+        form.add_error(None, str(error))
+        return render(request, "atlas/model.html", _model_context(request, found, form), status=422)
+    return redirect("jobs:detail", job.pk)
 
 
 @require_GET
@@ -148,6 +173,39 @@ def matrix_compute(request: SignedInRequest, key: str) -> HttpResponse:
     if url_has_allowed_host_and_scheme(following, allowed_hosts={request.get_host()}):
         return redirect(following)
     return redirect("atlas:matrix", key)
+
+
+def _model_context(request: SignedInRequest, found: Model, form: DecomposeForm | None = None) -> dict[str, Any]:
+    """The overview of one variant, of those that are stored or are asked for."""
+    colours = colours_of(request, found)
+    chosen = next((it for it in colours if it.slug == request.GET.get("colour")), colours[0])
+    variant = _variant(request.GET)
+    stored = variants_stored(Matrix.objects.filter(model=found))
+    shown = list(dict.fromkeys([Variant(), *stored, variant]))
+    if form is None and may_decompose(request.user):
+        form = DecomposeForm(model=found)
+    return {
+        "model": found,
+        "colours": [(it, _overview_query(variant, it.slug)) for it in colours],
+        "chosen": chosen,
+        "variant": variant,
+        "variants": [(it, variant_title(it), stored.get(it, 0), _overview_query(it, chosen.slug)) for it in shown],
+        "notes": variant_notes(variant),
+        "grid": overview_grid(found, chosen, variant),
+        "form": form,
+    }
+
+
+def _overview_query(variant: Variant, colour: str) -> str:
+    return "?" + urlencode({"colour": colour, **({"variant": str(variant)} if str(variant) else {})})
+
+
+def _variant(query: QueryDict) -> Variant:
+    """From an address that anybody may have typed: what makes no sense is the plain variant."""
+    try:
+        return variant_parse(query.get("variant", ""))
+    except KeyFormError:
+        return Variant()
 
 
 def not_found(request: SignedInRequest, error: Exception) -> HttpResponse:
@@ -259,6 +317,10 @@ def _matrix_context(request: SignedInRequest, found: Matrix) -> dict[str, Any]:
         "column_choices": [(n, options.query(columns=n)) for n in (5, 10, 20, 64)],
         "row_choices": [(n, options.query(rows=n)) for n in (10, 20, 50) if n <= max(found.top, 10)],
         "copies": [(it, options.query(copy_as=it.slug)) for it in copies.FORMS.values()],
+        "columns_are": COLUMNS[key.basis],
+        "notes": variant_notes(key.variant),
+        "qk_note": qk_note(found.model, key.circuit),
+        "axes": variant_axes(key, place_variants(found)),
         "neighbours": presentation.neighbours(key, n_layers=found.model.n_layers, n_heads=found.model.n_heads),
         "panels": panels.matrix_panels(request, found),
     }
@@ -276,6 +338,8 @@ def _direction_context(request: SignedInRequest, found: Direction) -> dict[str, 
         "model": found.matrix.model,
         "key": key,
         "title": presentation.matrix_title(key.matrix),
+        "value_name": value_name(found.matrix.basis),
+        "notes": variant_notes(key.matrix.variant),
         "this": this,
         "antipode": ends.get(key.antipode.sign),
         "ends": [this, *(it for sign, it in ends.items() if sign != found.sign)],
