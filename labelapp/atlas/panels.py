@@ -133,6 +133,15 @@ def hidden_from(user: User, direction_ids: Collection[int]) -> dict[int, str]:
     return hidden
 
 
+def controls_hidden_from(user: User, directions: Sequence[Direction]) -> Collection[int]:
+    """Of these directions, by id, the controls that the person is still to judge blind.
+
+    Their readouts are not shown beside their keys, which would uncover them; the rows have their matrix at hand.
+    """
+    controls = [it.pk for it in directions if it.matrix.control]
+    return hidden_from(user, controls).keys() if controls else ()
+
+
 def hidden_directions(user: User) -> QuerySet[Direction]:
     """All directions whose verdicts the person must not see yet: to be counted, as part of another query."""
     wanted = Q(pk__in=[])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Collection, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from statistics import median
@@ -46,6 +46,7 @@ class Readout:
     key: DirectionKey
     tokens: Sequence[Token]
     n_whole_words: int
+    is_hidden: bool = False  # a control that the viewer is still to judge blind
 
     @property
     def first(self) -> Sequence[Token]:
@@ -169,18 +170,28 @@ class Range:
         return max(0, min(100, round(100 * score / self.largest)))
 
 
-def readout(direction: Direction, scale: Range) -> Readout:
-    """An end with all its tokens."""
+def readout(direction: Direction, scale: Range, *, is_hidden: bool = False) -> Readout:
+    """An end with all its tokens, or without them."""
+    if is_hidden:
+        return Readout(direction, direction.key, [], 0, is_hidden)
     tokens = [_token(direction, place, scale) for place in range(len(direction.tokens))]
     return Readout(direction, direction.key, tokens, sum(map(is_whole_word, direction.tokens)))
 
 
-def table(columns: Sequence[Direction], *, rows: int, notes: Mapping[int, Sequence[ColumnNote]]) -> Table:
-    """The first `rows` tokens of some directions side by side, coloured on one scale."""
-    scale = Range.of(columns, rows)
-    shown = min(rows, max((len(it.tokens) for it in columns), default=0))
+def table(
+    columns: Sequence[Direction],
+    *,
+    rows: int,
+    notes: Mapping[int, Sequence[ColumnNote]],
+    hidden: Collection[int] = (),
+) -> Table:
+    """The first `rows` tokens of some directions side by side, coloured on one scale; no tokens of hidden ones."""
+    tokens = {it.pk: [] if it.pk in hidden else it.tokens for it in columns}
+    scale = Range.of([it for it in columns if it.pk not in hidden], rows)
+    shown = min(rows, max(map(len, tokens.values()), default=0))
     cells = [
-        (row + 1, [_token(it, row, scale) if row < len(it.tokens) else None for it in columns]) for row in range(shown)
+        (row + 1, [_token(it, row, scale) if row < len(tokens[it.pk]) else None for it in columns])
+        for row in range(shown)
     ]
     spans = [Span(len(list(group)), block) for block, group in groupby(columns, key=lambda it: it.block)]
     return Table([Column(it, it.key, notes.get(it.pk, ())) for it in columns], spans, cells, scale)

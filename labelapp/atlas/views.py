@@ -1,4 +1,4 @@
-"""Pages: models, a model's overview, token search, the matrix table, a direction; and what stands there until one is
+"""Pages: models, token search, the matrix table, a direction; and what stands there until one is
 computed.
 """
 
@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlencode
 
-from django.core.exceptions import PermissionDenied
 from django.http import HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -17,22 +16,17 @@ from django.views.decorators.http import require_GET, require_POST
 
 from labelapp.accounts.typing import SignedInRequest
 from labelapp.atlas import copies, panels, presentation
-from labelapp.atlas.forms import DecomposeForm, may_decompose
 from labelapp.atlas.keys import (
     CIRCUITS,
     SIDES,
     DirectionKey,
     KeyFormError,
     MatrixKey,
-    Variant,
     direction_key_parse,
     matrix_key_parse,
-    variant_parse,
 )
 from labelapp.atlas.models import Direction, Matrix, Model
-from labelapp.atlas.overview import colours_of, overview_grid
 from labelapp.atlas.search import Search, directions_holding, tokens_match
-from labelapp.atlas.selection import variants_stored
 from labelapp.atlas.selectors import (
     NotStoredError,
     direction_get,
@@ -44,11 +38,10 @@ from labelapp.atlas.selectors import (
     models_with_holdings,
     place_variants,
 )
-from labelapp.atlas.services import decompose_more, matrix_request
+from labelapp.atlas.services import matrix_request
 from labelapp.atlas.tour import tour_stops
-from labelapp.atlas.variants import COLUMNS, qk_note, value_name, variant_axes, variant_notes, variant_title
+from labelapp.atlas.variants import COLUMNS, qk_note, value_name, variant_axes, variant_notes
 from labelapp.jobs.models import Job, State
-from labelapp.jobs.services import JobError
 
 MAX_COLUMNS, MAX_ROWS = 64, 100
 MAX_TOKEN_LENGTH = 200
@@ -86,43 +79,12 @@ def models(request: SignedInRequest) -> HttpResponse:
 
 
 @require_GET
-def model(request: SignedInRequest, slug: str) -> HttpResponse:
-    try:
-        found = model_get(slug)
-    except NotStoredError as error:
-        return not_found(request, error)
-    if found.slug != slug:
-        return redirect("atlas:model", found.slug)
-    return render(request, "atlas/model.html", _model_context(request, found))
-
-
-@require_POST
-def decompose(request: SignedInRequest, slug: str) -> HttpResponse:
-    """Decompose more of a model, for who may add matrices."""
-    if not may_decompose(request.user):
-        raise PermissionDenied("You may not decompose a model; somebody who runs this server can give you the right.")
-    try:
-        found = model_get(slug)
-    except NotStoredError as error:
-        return not_found(request, error)
-    form = DecomposeForm(request.POST, model=found)
-    if not form.is_valid():
-        return render(request, "atlas/model.html", _model_context(request, found, form), status=422)
-    try:
-        job = decompose_more(model=found, created_by=request.user, **form.order())
-    except JobError as error:
-        form.add_error(None, str(error))
-        return render(request, "atlas/model.html", _model_context(request, found, form), status=422)
-    return redirect("jobs:detail", job.pk)
-
-
-@require_GET
 def search(request: SignedInRequest, slug: str) -> HttpResponse:
     try:
         found = model_get(slug)
         if found.slug != slug:
             return redirect(f"{reverse('atlas:search', args=[found.slug])}?{request.GET.urlencode()}")
-        return render(request, "atlas/search.html", _search_context(found, _search(request.GET, found)))
+        return render(request, "atlas/search.html", _search_context(request, found, _search(request.GET, found)))
     except NotStoredError as error:
         return not_found(request, error)
 
@@ -175,39 +137,6 @@ def matrix_compute(request: SignedInRequest, key: str) -> HttpResponse:
     return redirect("atlas:matrix", key)
 
 
-def _model_context(request: SignedInRequest, found: Model, form: DecomposeForm | None = None) -> dict[str, Any]:
-    """The overview of one variant, of those that are stored or are asked for."""
-    colours = colours_of(request, found)
-    chosen = next((it for it in colours if it.slug == request.GET.get("colour")), colours[0])
-    variant = _variant(request.GET)
-    stored = variants_stored(Matrix.objects.filter(model=found))
-    shown = list(dict.fromkeys([Variant(), *stored, variant]))
-    if form is None and may_decompose(request.user):
-        form = DecomposeForm(model=found)
-    return {
-        "model": found,
-        "colours": [(it, _overview_query(variant, it.slug)) for it in colours],
-        "chosen": chosen,
-        "variant": variant,
-        "variants": [(it, variant_title(it), stored.get(it, 0), _overview_query(it, chosen.slug)) for it in shown],
-        "notes": variant_notes(variant),
-        "grid": overview_grid(found, chosen, variant),
-        "form": form,
-    }
-
-
-def _overview_query(variant: Variant, colour: str) -> str:
-    return "?" + urlencode({"colour": colour, **({"variant": str(variant)} if str(variant) else {})})
-
-
-def _variant(query: QueryDict) -> Variant:
-    """From an address that anybody may have typed: what makes no sense is the plain variant."""
-    try:
-        return variant_parse(query.get("variant", ""))
-    except KeyFormError:
-        return Variant()
-
-
 def not_found(request: SignedInRequest, error: Exception) -> HttpResponse:
     """A page with the sentence of a KeyFormError or NotStoredError."""
     return render(request, "atlas/not_found.html", {"reason": str(error)}, status=404)
@@ -241,15 +170,18 @@ def _failure(job: Job) -> str:
     return f"The last job for this matrix ended ({job.state}), and yet the matrix is not stored."
 
 
-def _search_context(model: Model, asked: Search) -> dict[str, Any]:
+def _search_context(request: SignedInRequest, model: Model, asked: Search) -> dict[str, Any]:
     matches = tokens_match(model, asked.text, prefix=asked.prefix) if asked.text else None
     tokens = matches.shown if matches else {}
-    results = directions_holding(model, tokens, asked) if tokens else None
+    waiting = panels.hidden_directions(request.user).filter(matrix__model=model)
+    hidden = set(waiting.values_list("pk", flat=True)) if tokens else set()
+    results = directions_holding(model, tokens, asked, hidden=hidden) if tokens else None
     return {
         "model": model,
         "search": asked,
         "matches": matches,
         "results": results,
+        "leaves_out": bool(hidden),
         "rows": [presentation.found(rank, row, tokens) for rank, row in results.rows] if results else [],
         "prefix_query": asked.query(prefix=True),
         "first_page": asked.query(),
@@ -290,7 +222,10 @@ def _matrix_copy(request: SignedInRequest, found: Matrix) -> HttpResponse:
         wanted = NotStoredError(f"A table is copied as {', '.join(copies.FORMS)}, not as {request.GET['as']!r}.")
         return not_found(request, wanted)
     options = _table_options(request.GET, found)
-    table = presentation.table(_columns(found, options), rows=options.rows, notes={})
+    columns = _columns(found, options)
+    table = presentation.table(
+        columns, rows=options.rows, notes={}, hidden=panels.controls_hidden_from(request.user, columns)
+    )
     return copies.copy_response(form, copies.TableCopy(found.key, options.side, options.sign, table))
 
 
@@ -306,7 +241,9 @@ def _matrix_context(request: SignedInRequest, found: Matrix) -> dict[str, Any]:
         "model": found.model,
         "key": key,
         "title": presentation.matrix_title(key),
-        "table": presentation.table(columns, rows=options.rows, notes=notes),
+        "table": presentation.table(
+            columns, rows=options.rows, notes=notes, hidden=panels.controls_hidden_from(request.user, columns)
+        ),
         "options": options,
         "other_end": options.query(sign="-" if options.sign == "+" else "+"),
         "other_side": other,
@@ -318,6 +255,7 @@ def _matrix_context(request: SignedInRequest, found: Matrix) -> dict[str, Any]:
         "row_choices": [(n, options.query(rows=n)) for n in (10, 20, 50) if n <= max(found.top, 10)],
         "copies": [(it, options.query(copy_as=it.slug)) for it in copies.FORMS.values()],
         "columns_are": COLUMNS[key.basis],
+        "block_threshold": f"{found.model.block_threshold:.3g}",
         "notes": variant_notes(key.variant),
         "qk_note": qk_note(found.model, key.circuit),
         "axes": variant_axes(key, place_variants(found)),
@@ -328,8 +266,9 @@ def _matrix_context(request: SignedInRequest, found: Matrix) -> dict[str, Any]:
 
 def _direction_context(request: SignedInRequest, found: Direction) -> dict[str, Any]:
     both = _with_matrix(list(_both_ends(found)), found.matrix)
-    scale = presentation.Range.of(both)
-    ends = {it.sign: presentation.readout(it, scale) for it in both}
+    hidden = panels.controls_hidden_from(request.user, both)
+    scale = presentation.Range.of([it for it in both if it.pk not in hidden])
+    ends = {it.sign: presentation.readout(it, scale, is_hidden=it.pk in hidden) for it in both}
     this, key = ends[found.sign], found.key
     other = presentation.other_side(found.matrix, found.side)
     return {
@@ -340,6 +279,7 @@ def _direction_context(request: SignedInRequest, found: Direction) -> dict[str, 
         "title": presentation.matrix_title(key.matrix),
         "value_name": value_name(found.matrix.basis),
         "notes": variant_notes(key.matrix.variant),
+        "qk_note": qk_note(found.matrix.model, found.matrix.circuit),
         "this": this,
         "antipode": ends.get(key.antipode.sign),
         "ends": [this, *(it for sign, it in ends.items() if sign != found.sign)],

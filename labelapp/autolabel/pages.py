@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from django.db.models import Count, Sum
 
 from labelapp.accounts.models import User
 from labelapp.atlas import panels
+from labelapp.atlas.keys import Variant
 from labelapp.atlas.selection import matrix_filter, selection_from_json
 from labelapp.autolabel.models import Run
 from labelapp.jobs.selectors import JobProgress, jobs_progress
@@ -25,7 +27,7 @@ SUMS = {verdict: Sum(verdict, default=0) for verdict in Verdict.values}
 class ListedRun:
     run: Run
     progress: JobProgress
-    counts: Counts  # of the judge on the whole model, under the rule `labeler`
+    counts: Counts  # of the judge on the variants of the selection, under the rule `labeler`
     is_shown: bool  # the counts give nothing away that the viewer is still to judge blind
 
     @property
@@ -48,22 +50,24 @@ class CircuitCounts:
 def runs_listed(runs: Iterable[Run], viewer: User) -> list[ListedRun]:
     """With the verdicts of each run's judge on its model, read at once."""
     found = list(runs)
+    made = [f"matrix__{name}" for name in asdict(Variant())]
     rows = Summary.objects.filter(
         judge__in={run.judge_id for run in found},
         matrix__model__in={run.model_id for run in found},
         rule="labeler",
     )
-    sums: dict[tuple[int, int], Counts] = {
-        (row["judge_id"], row["matrix__model_id"]): _counts(row)
-        for row in rows.values("judge_id", "matrix__model_id").annotate(**SUMS)
-    }
-    none_yet: Counts = dict.fromkeys(Verdict.values, 0)
+    sums: dict[tuple[int, int], list[tuple[Variant, Counts]]] = defaultdict(list)
+    for row in rows.values("judge_id", "matrix__model_id", *made).annotate(**SUMS):
+        variant = Variant(*(row[name] for name in made))
+        sums[row["judge_id"], row["matrix__model_id"]].append((variant, _counts(row)))
     progress = jobs_progress(run.job_id for run in found)
     blind = panels.hidden_directions(viewer).order_by().values_list("matrix__model_id")
     hidden = dict(blind.annotate(n=Count("pk")))
     listed = []
     for run in found:
-        counts = sums.get((run.judge_id, run.model_id), none_yet)
+        selection = selection_from_json(run.selection)
+        parts = [counts for variant, counts in sums[run.judge_id, run.model_id] if selection.holds(variant)]
+        counts = {verdict: sum(part[verdict] for part in parts) for verdict in Verdict.values}
         is_shown = count_is_shown(sum(counts.values()), hidden.get(run.model_id, 0))
         listed.append(ListedRun(run, progress[run.job_id], counts, is_shown))
     return listed

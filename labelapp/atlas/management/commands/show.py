@@ -28,6 +28,7 @@ from labelapp.atlas.selectors import (
 )
 from labelapp.atlas.services import matrix_request
 from labelapp.atlas.tokens import token_display
+from labelapp.atlas.variants import qk_note, value_name, variant_notes
 from labelapp.jobs.follow import job_follow
 
 
@@ -67,21 +68,37 @@ class Command(BaseCommand):
         self.stderr.write(f"Wrote {path}: {names}")  # not among what a script reads
 
     def _print(self, direction: Direction) -> None:
-        self.stdout.write(f"{direction.key}  singular value {_number(direction.singular_value)}")
-        self.stdout.write(
-            f"gap above {_number(direction.gap_above)}, below {_number(direction.gap_below)}; "
-            + ("in no block" if direction.block is None else f"block {direction.block}")
-        )
+        matrix = direction.matrix
+        unit = "" if direction.neuron is None else f"  hidden unit {direction.neuron}"
+        name = value_name(matrix.basis).name
+        self.stdout.write(f"{direction.key}{unit}  {name} {_number(direction.singular_value)}")
+        if matrix.basis == "svd":
+            self.stdout.write(
+                f"gap above {_number(direction.gap_above)}, below {_number(direction.gap_below)}; "
+                + ("in no block" if direction.block is None else f"block {direction.block}")
+            )
+        self._note(matrix)
         for token, score in zip(direction.tokens, direction.scores or [None] * len(direction.tokens), strict=True):
             self.stdout.write(f"{_number(score):>8}  {token_display(token)}")
+
+    def _note(self, matrix: Matrix) -> None:
+        notes = variant_notes(matrix.variant)
+        control = f"A control, not the model: {notes.control}" if notes.control else ""
+        for note in filter(None, [control, *notes.notes, qk_note(matrix.model, matrix.circuit)]):
+            self.stdout.write(note)
 
     def _print_matrix(self, matrix: Matrix) -> None:
         directions = matrix_directions(matrix)
         values = matrix.singular_values[: matrix.rank]
         self.stdout.write(f"{matrix.key}  rank {matrix.rank}, {matrix.n_vectors} vectors stored")
         if values:
-            self.stdout.write(f"singular values {_number(values[0])} to {_number(values[-1])}; all of them with --json")
-        self.stdout.write(f"blocks of near-equal singular values: {blocks_in_words(matrix_blocks(directions))}")
+            name = value_name(matrix.basis).name
+            self.stdout.write(f"{name} {_number(values[0])} to {_number(values[-1])}; all of them with --json")
+        if matrix.basis == "svd":
+            threshold = f"relative gap at most {matrix.model.block_threshold:.3g}"
+            blocks = blocks_in_words(matrix_blocks(directions))
+            self.stdout.write(f"blocks of near-equal singular values ({threshold}): {blocks}")
+        self._note(matrix)
         side = ""
         for it in directions:
             if it.side != side:
