@@ -202,3 +202,21 @@ def test_what_is_not_there(owner_client, matrix, address):
 def test_with_takes_text_for_what_it_is(owner_client, matrix):
     page = content(owner_client, "spectrum", "tiny/ov.0.0", query='?with="><script>alert(1)</script>&scale=<b>')
     assert "<script>alert" not in page and "Linear scale" in page
+
+
+def test_the_spectra_of_the_variants_of_one_matrix_lie_over_one_another(owner_client, model, matrix):
+    noise = MatrixFactory(
+        model=model, head=0, control="gaussian", address="ov.0.0;gaussian", singular_values=[2.0, 1.5], rank=2
+    )
+    MatrixFactory(model=model, head=0, basis="neuron", address="ov.0.0;neuron", singular_values=[9.0, 8.0], rank=2)
+    html = content(owner_client, "spectrum", "tiny/ov.0.0")
+    assert "with=ov.0.0%3Bgaussian" in html and "Control gaussian" in html
+    drawn = content(owner_client, "spectrum", "tiny/ov.0.0", query="?with=ov.0.0;gaussian")
+    assert "ov.0.0;gaussian: 2 values" in drawn and 'aria-current="true">Control gaussian' in drawn
+    for form in ("svg", "png", "pdf", "csv"):
+        response = owner_client.get(f"/figures/spectrum.{form}/tiny/ov.0.0?with=ov.0.0;gaussian&scale=linear")
+        assert response.status_code == 200, form
+    assert [row["matrix"] for row in rows_of(response)] == ["tiny/ov.0.0"] * 3 + ["tiny/ov.0.0;gaussian"] * 2
+    spec = owner_client.get("/figures/spectrum.spec/tiny/ov.0.0?with=ov.0.0;neuron").json()
+    assert spec["encoding"]["y"]["axis"]["title"] == "Value: σ, size or stretch (no unit, log scale)"
+    assert str(noise.key) == "tiny/ov.0.0;gaussian"
