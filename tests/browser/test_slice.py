@@ -61,6 +61,8 @@ def judge_three_and_undo_one(page, project, owner):
     page.keyboard.press("g")
     page.keyboard.press("l")
     page.get_by_role("link", name=project.name).click()
+    expect(page.locator("#place .card")).to_be_visible()
+    page.wait_for_load_state("load")  # a key pressed before the scripts stand is lost
     judged = []
     for verdict, number in (("y", "2"), ("n", ""), ("u", "")):
         item = item_next(project, owner)
