@@ -48,13 +48,16 @@ def keys_wait_for_scripts(page: Page) -> None:
     A page can be seen, and so expected, before its deferred scripts listen; a person's hand is slower than that.
     Where a key or a click leads to another page, expect something of that page before the next key.
     """
-    for name in ("press", "type"):
 
-        def act(*args: Any, at_once: Callable[..., None] = getattr(page.keyboard, name), **options: Any) -> None:
+    def patient(act: Callable[..., None]) -> Callable[..., None]:
+        def wait_and_act(*args: Any, **options: Any) -> None:
             page.wait_for_load_state("load")
-            at_once(*args, **options)
+            act(*args, **options)
 
-        setattr(page.keyboard, name, act)
+        return wait_and_act
+
+    for name in ("press", "type"):
+        setattr(page.keyboard, name, patient(getattr(page.keyboard, name)))
 
 
 @pytest.fixture
