@@ -10,6 +10,7 @@ run in processes of their own, for their memory and for how time grows.
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 import resource
@@ -226,9 +227,8 @@ def stored_vectors(layer: int) -> Tensor:
 @contextmanager
 def parts_timed(clock: Clock) -> Iterator[None]:
     """Within, each layer's seconds go to ``clock``: decomposing (and reading the weights), reading out, and so on."""
-    from workers.tasks import weights as tasks
-    from workers.weights import engine
-
+    tasks: Any = importlib.import_module("workers.tasks.weights")
+    engine: Any = importlib.import_module("workers.weights.engine")
     a_layer: dict[str, float] = defaultdict(float)
 
     @contextmanager
@@ -387,8 +387,6 @@ def measured(folder: Path, layers: int) -> Size:
 
 def one_size(folder: str, layers: int) -> None:
     """Prints a Size as JSON."""
-    import importlib
-
     import torch
 
     from workers.weights.checkpoint import open_checkpoint
