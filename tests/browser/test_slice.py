@@ -76,7 +76,7 @@ def judge_three_and_undo_one(page, project, owner):
             expect(page.locator("#place .n-fit")).to_have_text("9")
         page.wait_for_timeout(350)  # as long as nobody can have read it, no answer is taken
         page.keyboard.press(verdict)
-        page.wait_for_function("document.getElementById('saved').textContent === '✓ saved'")  # it soon goes again
+        page.locator("#saved", has_text="✓ saved").wait_for()  # looks at every frame: it soon goes again
         expect(page.locator("#queue-head")).to_contain_text(f"{len(judged) + 1} of 6")
         judged.append(item)
     page.keyboard.press("z")
