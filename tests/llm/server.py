@@ -182,7 +182,8 @@ class Connection(asyncio.Protocol):
             raw = json.dumps(answer).encode()
             self.trickle(head_of(200, len(raw)) + raw, behaviour["seconds"])
         else:
-            self.state.bodies[hashlib.sha256(body).hexdigest()] += 1
+            if what in ("ok", "slow"):
+                self.state.bodies[hashlib.sha256(body).hexdigest()] += 1
             self.respond(200, answer)
 
     def trickle(self, raw: bytes, seconds: float) -> None:
