@@ -131,6 +131,13 @@ def test_openais_account_goes_to_openai_alone(server, ask, config, monkeypatch):
     assert len(server.requests()) == 2
 
 
+def test_an_empty_answer_is_not_paid_for_again_at_temperature_0(server, ask):
+    server.tell(default={"do": "empty"})
+    with pytest.raises(CallError) as caught:
+        ask(chat(temperature=0.0))
+    assert caught.value.kind == "empty" and caught.value.may_be_billed and not caught.value.is_transient
+
+
 def test_a_cut_answer_is_an_answer(server, ask):
     server.tell(plan=[{"do": "ok", "text": "most of these words are derogatory terms for", "finish": "length"}])
     assert ask(chat()).finish_reason == "length"
