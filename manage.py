@@ -2,6 +2,7 @@
 """Django's command line. `./tea` makes the environment and then hands over to it."""
 
 import os
+import signal
 import sys
 
 
@@ -12,6 +13,11 @@ def main() -> None:
 
     try:
         execute_from_command_line(sys.argv)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader (`… | head`) has seen enough; what is still buffered goes nowhere, without a traceback.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
     except ImproperlyConfigured as error:
         sys.exit(f"manage.py: {error}")
 
