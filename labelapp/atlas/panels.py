@@ -134,12 +134,22 @@ def hidden_from(user: User, direction_ids: Collection[int]) -> dict[int, str]:
 
 
 def controls_hidden_from(user: User, directions: Sequence[Direction]) -> Collection[int]:
-    """Of these directions, by id, the controls that the person is still to judge blind.
+    """Of these directions, all of one matrix, by id, the controls that the person is still to judge blind.
 
     Their readouts are not shown beside their keys, which would uncover them; the rows have their matrix at hand.
+    Nor is what the same noise gives in another preprocessing or basis: those readouts are nearly the same.
     """
     controls = [it.pk for it in directions if it.matrix.control]
-    return hidden_from(user, controls).keys() if controls else ()
+    if not controls:
+        return ()
+    here = directions[0].matrix
+    same_noise = {
+        f"matrix__{name}": getattr(here, name)
+        for name in ("model_id", "circuit", "layer", "head", "control", "control_seed")
+    }
+    if hidden_directions(user).filter(**same_noise).exclude(matrix=here).exists():
+        return controls
+    return hidden_from(user, controls).keys()
 
 
 def hidden_directions(user: User) -> QuerySet[Direction]:

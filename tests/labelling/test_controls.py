@@ -89,6 +89,30 @@ def test_the_atlas_shows_no_readout_of_a_control_that_is_to_be_judged_blind(
         assert others.direction.tokens[0].strip() not in annotator_client.get(addresses[1]).content.decode()
 
 
+def test_nor_what_the_same_noise_gives_in_another_preprocessing_or_basis(
+    project, model, annotator, annotator_client, outsider_client
+):
+    """Folded noise has nearly the readouts of raw noise, so it would uncover an item as well."""
+    for changes, suffix in (
+        ({"preprocessing": "folded"}, "folded;gaussian"),
+        ({"basis": "rotated"}, "rotated;gaussian"),
+    ):
+        alike = MatrixFactory(model=model, head=0, top=8, control="gaussian", address=f"ov.0.0;{suffix}", **changes)
+        direction = DirectionFactory(matrix=alike, index=0, tokens=[f" alike{n}" for n in range(8)])
+        address = reverse("atlas:matrix", args=[alike.key])
+        for shown in (address, address + "?as=markdown", reverse("atlas:direction", args=[direction.key])):
+            assert "alike0" in outsider_client.get(shown).content.decode()
+            assert "alike0" not in annotator_client.get(shown).content.decode()
+    other = MatrixFactory(
+        model=model, head=0, top=8, control="gaussian", control_seed=5, address="ov.0.0;gaussian.5"
+    )  # other noise
+    DirectionFactory(matrix=other, index=0, tokens=[f" other{n}" for n in range(8)])
+    assert "other0" in page(annotator_client, "atlas:matrix", other.key)
+    for item in project.items.all():
+        item_judge(item=item, user=annotator, verdict="unsure")
+    assert "alike0" in annotator_client.get(address).content.decode()
+
+
 def test_a_search_for_the_tokens_of_an_item_does_not_tell(
     project, model, annotator_client, outsider_client, monkeypatch
 ):
