@@ -14,6 +14,7 @@ SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
 VEGA_LITE = "6.4"  # the version that is bundled for the browser and used by the server
 SCALES = ("log", "linear")
 MAX_POINTS = 130  # beyond so many values a line alone is clearer
+LEGEND_COLUMNS = 2  # names of controls are long, and a phone is narrow
 
 # For the files that the server draws: they are printed, so they must also read without colour.
 PRINT_CONFIG: dict[str, Any] = {
@@ -100,7 +101,7 @@ def spectrum_spec(spectra: Sequence[Spectrum], *, scale: str = "log") -> dict[st
             "field": "matrix",
             "type": "nominal",
             "scale": {"domain": [spectrum.name for spectrum in spectra]},
-            "legend": {"title": None, "orient": "top", "symbolStrokeWidth": 1.5},
+            "legend": {"title": None, "orient": "top", "columns": LEGEND_COLUMNS, "symbolStrokeWidth": 1.5},
         }
         encoding |= {"color": by_matrix, "shape" if few else "strokeDash": by_matrix}
     mark: dict[str, Any] = {"type": "line", "strokeWidth": 1.5}

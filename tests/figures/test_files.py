@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 
 import pytest
 from django.conf import settings
@@ -47,13 +48,21 @@ def test_a_plot_is_drawn(form, start):
     drawn = plot_draw(spectrum_spec(SEVERAL), form)
     assert drawn.startswith(start)
     if form == "svg":
-        for word in (b"Index of the singular value", b"ov.0.1", b"log scale"):
+        for word in (b"Index (0 is the largest)", b"ov.0.1", b"log scale"):
             assert word in drawn
 
 
 def test_one_legend_tells_colour_and_shape():
     svg = plot_draw(fraction_spec(FRACTIONS, noise_rate=0.05), "svg").decode()
     assert svg.count(">MLP-in<") == 1 and "noise 5%" in svg
+
+
+def test_the_names_of_many_spectra_stand_in_rows_of_two():
+    """So that a phone's width shows them all."""
+    names = [f"ov.1.2;{name}" for name in ("gaussian", "covariance", "shuffled", "column_shuffled")]
+    svg = plot_draw(spectrum_spec([Spectrum(name, [2.0, 1.0]) for name in names]), "svg").decode()
+    rows = [re.findall(r"translate\([\d.]+,([\d.]+)\)", svg[: svg.index(f">{name}<")])[-3] for name in names]
+    assert rows[0] == rows[1] != rows[2] == rows[3]
 
 
 def test_a_broken_specification_is_an_error_and_not_a_file():
