@@ -18,6 +18,8 @@ from labelapp.jobs.selectors import JobProgress, job_progress, workers_alive
 from workers.celery import app, queue_of
 
 POLL_SECONDS = 0.25
+PATIENCE_SECONDS = 3.0  # in which a worker that is free begins
+WAITING = "waiting: the workers are busy with other jobs"
 
 
 def job_wait(job: Job, on_progress: Callable[[JobProgress], object] | None = None) -> JobProgress:
@@ -59,18 +61,25 @@ class _Bar:
 
 
 class _Lines:
-    """In a log: a line for every tenth."""
+    """In a log: a line for every tenth, and one where nothing begins."""
 
     def __init__(self, job: Job) -> None:
         self.job, self.tenth = job, 0
+        self.started, self.said_waiting = time.monotonic(), False
 
     def __call__(self, progress: JobProgress) -> None:
+        patient = self.said_waiting or time.monotonic() - self.started < PATIENCE_SECONDS
+        if progress.state == State.QUEUED and not patient:
+            self.said_waiting = True
+            sys.stderr.write(f"{self.job.title}: {WAITING}\n")
         if progress.percent // 10 > self.tenth:
             self.tenth = progress.percent // 10
             sys.stderr.write(f"{self.job.title}: {progress.percent} % {_left(progress)}".rstrip() + "\n")
 
 
 def _left(progress: JobProgress) -> str:
+    if progress.state == State.QUEUED:
+        return WAITING
     left = progress.seconds_left
     return "" if left is None else f"{left:.0f} s left"
 

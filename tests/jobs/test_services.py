@@ -1,5 +1,6 @@
 """The job row is the truth: whoever changes it by its condition has won."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -7,10 +8,11 @@ from django.db import transaction
 from django.utils import timezone
 
 from labelapp.atlas.services import decompose_start
+from labelapp.jobs import follow
 from labelapp.jobs.follow import job_wait
 from labelapp.jobs.models import Job, State
 from labelapp.jobs.reaper import reap
-from labelapp.jobs.selectors import job_progress, jobs_progress, workers_alive
+from labelapp.jobs.selectors import JobProgress, job_progress, jobs_progress, workers_alive
 from labelapp.jobs.services import (
     LeaseLostError,
     job_claim,
@@ -231,3 +233,15 @@ def test_a_foreground_command_takes_over_from_a_worker_that_died():
     job_claim(child.pk)
     expire(child)
     assert "no/such/folder" in job_wait(job).error
+
+
+def test_a_log_says_once_that_the_workers_are_busy(monkeypatch, capsys):
+    monkeypatch.setattr(follow, "PATIENCE_SECONDS", 0.0)
+    said = follow._Lines(Job(title="Decompose tiny"))
+    queued = JobProgress(State.QUEUED, 0, 1, "", "", 0.0)
+    for progress in (queued, queued, replace(queued, state=State.RUNNING, done=5, total=10, seconds=5.0)):
+        said(progress)
+    assert capsys.readouterr().err.splitlines() == [
+        "Decompose tiny: waiting: the workers are busy with other jobs",
+        "Decompose tiny: 50 % 5 s left",
+    ]
