@@ -2,6 +2,7 @@
 
 import re
 
+import markdown_it
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -54,7 +55,6 @@ def copy_of(tokens, *, sign="+", columns=2, blocks=()):
 
 def rendered(text):
     """The cells of the first table, by another reader of Markdown, as a person sees them."""
-    markdown_it = pytest.importorskip("markdown_it")
     cells, inside = [], False
     for block in markdown_it.MarkdownIt("gfm-like", {"linkify": False}).parse(text):
         inside = inside or block.type == "tbody_open"

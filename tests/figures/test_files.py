@@ -5,6 +5,7 @@ import io
 import json
 import re
 
+import altair
 import pytest
 from django.conf import settings
 from hypothesis import given
@@ -32,7 +33,6 @@ def specs():
 @pytest.mark.parametrize("spec", list(specs()))
 def test_a_specification_is_valid(spec):
     """altair, which checks against Vega-Lite's schema, makes none of them (see figures/specs.py)."""
-    altair = pytest.importorskip("altair")
     altair.Chart.from_dict(spec, validate=True)
     json.dumps(spec, allow_nan=False)
 
