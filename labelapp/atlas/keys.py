@@ -11,8 +11,9 @@ a seed follows its basis or control (`;rotated.3`, `;gaussian.7`) where it is no
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
-from typing import Literal, cast
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal, cast
 from urllib.parse import quote
 
 Sign = Literal["+", "-"]
@@ -32,7 +33,9 @@ CIRCUITS_WITH_HEADS = ("ov", "qk")
 CIRCUITS_WITHOUT_LAYER = ("embed", "unembed")
 PREPROCESSINGS = ("raw", "folded")
 BASES = ("svd", "neuron", "rotated", "varimax")
+UNSEEDED_BASES = ("svd", "varimax")  # nothing in them is random
 CONTROLS = ("gaussian", "covariance", "shuffled", "column_shuffled")
+SEED_DIGITS = 9  # what the databases' integers hold
 
 _MODEL = r"(?P<model>[a-z0-9][a-z0-9._-]*)(?:@(?P<revision>[0-9a-z._-]+))?"
 _MATRIX = r"(?P<circuit>[a-z_]+)(?:\.(?P<layer>\d+))?(?:\.(?P<head>\d+))?"
@@ -44,6 +47,28 @@ _DIRECTION_KEY = re.compile(f"{_MODEL}/{_MATRIX}{_DIRECTION}{_VARIANT}")
 
 class KeyFormError(ValueError):
     """Text that is not a key; the message says what a key looks like."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """How a matrix was made from the weights; `control` is empty for the model's own."""
+
+    preprocessing: str = "raw"
+    basis: str = "svd"
+    basis_seed: int = 0
+    control: str = ""
+    control_seed: int = 0
+
+    def __str__(self) -> str:
+        """What differs from the default, as it ends a key: `;folded;rotated`; empty where nothing does."""
+        parts = []
+        if self.preprocessing != "raw":
+            parts.append(self.preprocessing)
+        if self.basis != "svd":
+            parts.append(seeded(self.basis, self.basis_seed))
+        if self.control:
+            parts.append(seeded(self.control, self.control_seed))
+        return "".join(f";{part}" for part in parts)
 
 
 @dataclass(frozen=True)
@@ -71,16 +96,17 @@ class MatrixKey:
         return ".".join(str(part) for part in (self.circuit, self.layer, self.head) if part is not None)
 
     @property
+    def variant(self) -> Variant:
+        return Variant(self.preprocessing, self.basis, self.basis_seed, self.control, self.control_seed)
+
+    @property
     def variant_part(self) -> str:
         """Preprocessing, basis and control, as far as they differ from the default: `;folded;rotated`."""
-        parts = []
-        if self.preprocessing != "raw":
-            parts.append(self.preprocessing)
-        if self.basis != "svd":
-            parts.append(_seeded(self.basis, self.basis_seed))
-        if self.control:
-            parts.append(_seeded(self.control, self.control_seed))
-        return "".join(f";{part}" for part in parts)
+        return str(self.variant)
+
+    def of_variant(self, variant: Variant) -> MatrixKey:
+        """The same circuit, layer and head in another variant."""
+        return replace(self, **asdict(variant))
 
     @property
     def address(self) -> str:
@@ -155,22 +181,50 @@ def _matrix_key(match: re.Match[str]) -> MatrixKey:
         raise KeyFormError(f"{match[0]!r}: {circuit} {'needs' if layer is None else 'has no'} layer.")
     if (head is None) == (circuit in CIRCUITS_WITH_HEADS):
         raise KeyFormError(f"{match[0]!r}: {circuit} {'needs' if head is None else 'has no'} head.")
-    variant = {"preprocessing": "raw", "basis": "svd", "basis_seed": 0, "control": "", "control_seed": 0}
-    for part in match["variant"].split(";")[1:]:
-        variant |= _variant(part)
-    return MatrixKey(match["model"], circuit, layer, head, match["revision"] or "", **variant)  # type: ignore[arg-type]
+    return MatrixKey(
+        match["model"], circuit, layer, head, match["revision"] or "", **asdict(_variant(match["variant"]))
+    )
 
 
-def _variant(part: str) -> dict[str, str | int]:
-    word, _, seed = part.partition(".")
-    for name, words in (("preprocessing", PREPROCESSINGS), ("basis", BASES), ("control", CONTROLS)):
-        if word in words and not (seed and name == "preprocessing"):
-            return {name: word} if name == "preprocessing" else {name: word, f"{name}_seed": int(seed or 0)}
+def variant_parse(text: str) -> Variant:
+    """`;folded;rotated.3` as it ends a key; empty text is the default. Raises KeyFormError."""
+    variant = _variant(text)
+    _require_printed_form(str(variant), text)
+    return variant
+
+
+def _variant(text: str) -> Variant:
+    found: dict[str, Any] = {}
+    for part in text.split(";")[1:]:
+        found |= _variant_part(part)
+    return Variant(**found)
+
+
+def _variant_part(part: str) -> dict[str, str | int]:
+    if part in PREPROCESSINGS:
+        return {"preprocessing": part}
+    for name, words in (("basis", BASES), ("control", CONTROLS)):
+        if part.partition(".")[0] in words:
+            word, seed = seeded_parse(part, words)
+            return {name: word, f"{name}_seed": seed}
     raise KeyFormError(f"{part!r} is neither a preprocessing nor a basis nor a control.")
 
 
-def _seeded(word: str, seed: int) -> str:
+def seeded(word: str, seed: int) -> str:
+    """A basis or control with its seed, as keys have it: `rotated`, `rotated.3`."""
     return f"{word}.{seed}" if seed else word
+
+
+def seeded_parse(text: str, words: Sequence[str]) -> tuple[str, int]:
+    """What `seeded` printed, for one of `words`. Raises KeyFormError."""
+    word, dot, seed = text.partition(".")
+    if word not in words:
+        raise KeyFormError(f"{word!r} is none of {', '.join(words)}.")
+    if dot and not (seed.isascii() and seed.isdigit() and len(seed) <= SEED_DIGITS):
+        raise KeyFormError(f"{text!r}: a seed is a number from 0 to {10**SEED_DIGITS - 1:,}, as in {word}.3.")
+    if word in UNSEEDED_BASES and int(seed or 0):
+        raise KeyFormError(f"{text!r}: nothing in {word} is random, so it has no seed.")
+    return word, int(seed or 0)
 
 
 def _require_printed_form(printed: str, text: str) -> None:

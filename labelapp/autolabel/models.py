@@ -15,7 +15,7 @@ class Run(models.Model):
 
     judge = models.ForeignKey(Judge, models.PROTECT, related_name="runs")
     model = models.ForeignKey(Model, models.PROTECT, related_name="runs")
-    # {"circuits": […], "layers": […]}: what of the model is judged; empty lists mean all.
+    # What of the model is judged: a MatrixSelection of the atlas, as JSON.
     selection = models.JSONField(default=dict)
     job = models.OneToOneField(Job, models.PROTECT, related_name="run")
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True)

@@ -10,6 +10,7 @@ from django.db.models import Count, Sum
 
 from labelapp.accounts.models import User
 from labelapp.atlas import panels
+from labelapp.atlas.selection import matrix_filter, selection_from_json
 from labelapp.autolabel.models import Run
 from labelapp.jobs.selectors import JobProgress, jobs_progress
 from labelapp.judgements.models import Summary, Verdict
@@ -70,25 +71,17 @@ def runs_listed(runs: Iterable[Run], viewer: User) -> list[ListedRun]:
 
 def counts_by_circuit(run: Run, viewer: User) -> list[CircuitCounts]:
     """For each rule and circuit what the run's judge says of its selection, with the number of directions."""
-    blind = panels.hidden_directions(viewer).filter(matrix__model=run.model_id).order_by()
-    rows = Summary.objects.filter(judge=run.judge_id, matrix__model=run.model_id)
-    if run.selection.get("circuits"):
-        rows = rows.filter(matrix__circuit__in=run.selection["circuits"])
-    if run.selection.get("layers"):
-        rows = rows.filter(matrix__layer__in=run.selection["layers"])
-        blind = blind.filter(matrix__layer__in=run.selection["layers"])
+    selected = matrix_filter(selection_from_json(run.selection), prefix="matrix__")
+    blind = panels.hidden_directions(viewer).filter(selected, matrix__model=run.model_id).order_by()
+    rows = Summary.objects.filter(selected, judge=run.judge_id, matrix__model=run.model_id)
     sums = rows.values("rule", "matrix__circuit").annotate(**SUMS).order_by("rule", "matrix__circuit")
     hidden = dict(blind.values_list("matrix__circuit").annotate(n=Count("pk")))
     return [_by_circuit(row, hidden.get(row["matrix__circuit"], 0)) for row in sums if row["rule"] in RULES]
 
 
 def selection_words(selection: dict[str, Any]) -> str:
-    """As a phrase: "ov, mlp_in in layers 0, 3" or "everything stored"."""
-    circuits = ", ".join(selection.get("circuits") or [])
-    layers = ", ".join(str(layer) for layer in selection.get("layers") or [])
-    if not circuits and not layers:
-        return "everything stored"
-    return " in ".join(filter(None, [circuits or "all circuits", layers and f"layers {layers}"]))
+    """As a phrase: "ov, mlp_in in layers 0, 3"."""
+    return selection_from_json(selection).words
 
 
 def _by_circuit(row: Mapping[str, Any], n_hidden: int) -> CircuitCounts:

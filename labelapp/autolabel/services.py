@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 
 from django.db import transaction
 
 from labelapp.accounts.models import User
-from labelapp.atlas.models import Direction, Matrix, Model
+from labelapp.atlas.models import Direction, Model
+from labelapp.atlas.selection import MatrixSelection, matrices_selected
 from labelapp.autolabel.models import Run
 from labelapp.autolabel.selectors import layers_to_judge
 from labelapp.jobs.models import ACTIVE
@@ -30,35 +30,38 @@ def baseline_judge(settings: BaselineSettings) -> Judge:
 def baseline_run_start(
     *,
     model: Model,
-    circuits: Sequence[str] = (),
-    layers: Sequence[int] = (),
+    selection: MatrixSelection | None = None,
     settings: BaselineSettings | None = None,
     created_by: User | None = None,
 ) -> Run:
-    """Enqueue the offline baseline over a model's stored directions that it has not judged; empty means all.
+    """Enqueue the offline baseline over the stored directions of a selection that it has not judged.
+
+    The selection is the model's own weights unless it names others.
 
     Where the same run is at work already, that one is returned. Raises JobError where there is nothing to judge.
     """
     settings = settings or BaselineSettings()
     judge = baseline_judge(settings)
-    selection = {"circuits": list(circuits), "layers": list(layers)}
-    active = Run.objects.filter(judge=judge, model=model, selection=selection, job__state__in=ACTIVE)
+    selection = selection or MatrixSelection()
+    active = Run.objects.filter(judge=judge, model=model, selection=selection.as_json(), job__state__in=ACTIVE)
     if run := active.first():
         return run
     to_judge = layers_to_judge(model, judge, selection)
     if not to_judge:
-        stored = Matrix.objects.filter(model=model).exists()
+        stored = matrices_selected(model, selection).exists()
         raise JobError(
-            f"The {BASELINE_NAME} has judged every stored direction of {model} already."
+            f"The {BASELINE_NAME} has judged every stored direction of {model} already ({selection.words})."
             if stored
-            else f"{model} has no decomposed matrices yet; decompose it first."
+            else f"{model} has no decomposed matrices yet of this selection ({selection.words}); decompose it first."
         )
     with transaction.atomic():
         parent = job_create(title=f"Offline baseline on {model}", created_by=created_by)
-        run = Run.objects.create(judge=judge, model=model, selection=selection, job=parent, created_by=created_by)
+        run = Run.objects.create(
+            judge=judge, model=model, selection=selection.as_json(), job=parent, created_by=created_by
+        )
         for layer, n_directions in to_judge.items():
             job_create(
-                title=f"{model.slug} layer {layer}",
+                title=f"{model.slug} {'without layer' if layer is None else f'layer {layer}'}",
                 task=BASELINE_TASK,
                 params={"run": run.pk, "layer": layer, "settings": settings.arguments()},
                 parent=parent,

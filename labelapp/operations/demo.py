@@ -11,6 +11,7 @@ from django.conf import settings
 from labelapp.accounts.models import User
 from labelapp.accounts.services import first_user_ensure, one_time_password_reset
 from labelapp.atlas.models import Model
+from labelapp.atlas.selection import MatrixSelection
 from labelapp.atlas.services import PREPARE_TASK, decompose_start
 from labelapp.autolabel.models import Run
 from labelapp.autolabel.services import baseline_run_start
@@ -75,7 +76,7 @@ def decomposition_ensure(user: User) -> Job:
 
 def judging_ensure(model: Model, user: User) -> Job:
     """The job of the baseline's run over the whole model: the last one likewise, else a new one."""
-    runs = Run.objects.filter(model=model, judge__type=Judge.Type.BASELINE, selection={"circuits": [], "layers": []})
+    runs = Run.objects.filter(model=model, judge__type=Judge.Type.BASELINE, selection=MatrixSelection().as_json())
     last = runs.filter(job__state__in=(*ACTIVE, State.DONE)).select_related("job").order_by("-pk").first()
     return (last or baseline_run_start(model=model, created_by=user)).job
 

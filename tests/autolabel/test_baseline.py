@@ -4,6 +4,7 @@ import pytest
 from django.core.management import call_command
 
 from labelapp.atlas.models import Direction, Model
+from labelapp.atlas.selection import MatrixSelection
 from labelapp.autolabel.models import Run
 from labelapp.autolabel.services import baseline_run_start, direction_seed
 from labelapp.jobs.follow import job_wait
@@ -68,6 +69,8 @@ def test_nothing_to_judge_is_said():
     MatrixFactory(model=model)
     with pytest.raises(JobError, match="judged every stored direction"):
         baseline_run_start(model=model)
+    with pytest.raises(JobError, match=r"control gaussian.*decompose it first"):
+        baseline_run_start(model=model, selection=MatrixSelection(controls=("gaussian",)))
     assert not Run.objects.exists() and not Job.objects.exists()
 
 

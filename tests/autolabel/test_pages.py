@@ -73,8 +73,8 @@ def test_methods(matrix, owner, owner_client):
 @pytest.mark.parametrize(
     ("selection", "words"),
     [
-        ({}, "everything stored"),
-        ({"circuits": [], "layers": []}, "everything stored"),
+        ({}, "all circuits and layers"),
+        ({"circuits": [], "layers": []}, "all circuits and layers"),
         ({"circuits": ["ov", "mlp_in"], "layers": [0, 3]}, "ov, mlp_in in layers 0, 3"),
         ({"layers": [2]}, "all circuits in layers 2"),
         ({"circuits": ["ov"]}, "ov"),

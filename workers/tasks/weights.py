@@ -17,6 +17,7 @@ import numpy as np
 from labelapp.atlas.files import file_write
 from labelapp.atlas.keys import matrix_key_parse
 from labelapp.atlas.models import Direction, Model, model_folder
+from labelapp.atlas.selection import selection_from_json
 from labelapp.atlas.selectors import directions_in_key_order, unembedding_read, vectors_read, vocabulary_read
 from labelapp.atlas.services import Extent, layer_jobs_create, matrix_store, model_register
 from labelapp.autolabel.models import Run
@@ -124,7 +125,9 @@ def baseline_layer(job: Job) -> None:
     run = Run.objects.select_related("judge", "model").get(pk=job.params["run"])
     settings = BaselineSettings(**job.params["settings"])
     baseline = baseline_open(run.model.folder, settings)
-    rows = directions_to_judge(run.model, run.judge, run.selection).filter(matrix__layer=job.params["layer"])
+    rows = directions_to_judge(run.model, run.judge, selection_from_json(run.selection)).filter(
+        matrix__layer=job.params["layer"]
+    )
     progress = ProgressReport(job)
     drafts: list[Draft] = []
     for (_, side), group in groupby(directions_in_key_order(rows), key=lambda row: (row.matrix_id, row.side)):
