@@ -21,9 +21,9 @@ POLL_SECONDS = 0.25
 
 
 def job_wait(job: Job, on_progress: Callable[[JobProgress], object] | None = None) -> JobProgress:
-    """Wait until a job is over; without a worker for its queue the work is done in this process."""
+    """Wait until a job is over or paused; without a worker for its queue the work is done in this process."""
     helper: threading.Thread | None = None
-    while not (progress := job_progress(job.pk)).is_over:
+    while not ((progress := job_progress(job.pk)).is_over or progress.is_paused):
         if on_progress:
             on_progress(progress)
         if (helper is None or not helper.is_alive()) and not _worker_listens(job):
