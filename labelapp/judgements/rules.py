@@ -53,6 +53,15 @@ def _both(answers: Answers) -> Verdict:
     return Verdict.UNPARSED
 
 
+def verdicts_of(answers: Answers) -> dict[str, Verdict]:
+    """The verdict under each rule that applies: those with a verifier only where it was asked."""
+    return {
+        rule.name: rule.verdict(answers)
+        for rule in RULES.values()
+        if answers.verification is not None or not rule.needs_verifier
+    }
+
+
 RULES = {
     rule.name: rule
     for rule in (
