@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, Awaitable, Callable, Hashable, Iterable
+import random
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Hashable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 from workers.llm.errors import CallError
-from workers.llm.pacing import Pacer
+from workers.llm.pacing import LocalPacer, Pacer
 from workers.llm.providers import Provider
 from workers.llm.requests import Answer, Request
 
@@ -73,12 +74,164 @@ async def execute(
 ) -> None:
     """Make all calls, at most `in_flight` at a time, each tried at most `attempts` times.
 
-    `work` is drawn from only when a call can start, so an async generator may wait there (for money, for a pause).
-    `on_outcome` is called on the event loop, once for each piece of work, and must be quick: collect, and write
-    elsewhere in batches. Nothing is raised for one bad call. `stop`: when it is set, no more work is drawn, what waits
-    (for its turn or before another attempt) ends as `stopped`, and calls that are under way are finished.
+    `work` is drawn from only when a call can start, so an async generator may wait there (for money, for a pause);
+    where it waits while `stop` is set, it is cancelled there. `on_outcome` is called on the event loop, once for each
+    piece of work drawn, and must be quick: collect, and write elsewhere in batches. Nothing is raised for one bad call.
+    `stop`: when it is set, no more work is drawn, what waits (for its turn or before another attempt) ends as
+    `stopped`, and calls that are under way are finished.
     `may_pay_again` is asked before another attempt after one that may have been billed; False fails the item.
 
-    Raises what `work` or `on_outcome` raise, and PacingError, after the calls under way have come to their outcome.
+    Raises what `work`, `on_outcome` or `may_pay_again` raise, and PacingError, once the calls under way have come
+    to their outcomes; the piece of work that raised has none. Cancelled, it cancels everything at once.
     """
-    raise NotImplementedError
+    if in_flight < 1 or attempts < 1:
+        raise ValueError("in_flight and attempts must be at least 1")
+    run = _Execution(provider, pacer or LocalPacer(), on_outcome, attempts, backoff or Backoff(), may_pay_again)
+    await run.run(work, in_flight, stop)
+
+
+class _Execution:
+    """One call of `execute`."""
+
+    def __init__(
+        self,
+        provider: Provider,
+        pacer: Pacer,
+        on_outcome: Callable[[Outcome], None],
+        attempts: int,
+        backoff: Backoff,
+        may_pay_again: Callable[[Work, CallError], Awaitable[bool]] | None,
+    ) -> None:
+        self.provider = provider
+        self.pacer = pacer
+        self.on_outcome = on_outcome
+        self.attempts = attempts
+        self.backoff = backoff
+        self.may_pay_again = may_pay_again
+        self.stopping = asyncio.Event()
+        self.failure: BaseException | None = None
+        self.feeder: asyncio.Task[None] | None = None
+        self.members: set[asyncio.Task[None]] = set()
+        # Those that wait before an attempt: nothing of theirs is under way, so a stop may end them.
+        self.waiting: set[asyncio.Task[None]] = set()
+
+    async def run(self, work: AsyncIterable[Work] | Iterable[Work], in_flight: int, stop: asyncio.Event | None) -> None:
+        self.feeder = asyncio.create_task(self.feed(work, in_flight))
+        watcher = asyncio.create_task(self.watch(stop)) if stop else None
+        try:
+            await asyncio.wait([self.feeder])
+            while self.members:
+                await asyncio.wait(self.members)
+        finally:
+            everything = [self.feeder, *self.members] + ([watcher] if watcher else [])
+            for task in everything:
+                task.cancel()
+            await asyncio.gather(*everything, return_exceptions=True)
+        if self.failure is not None:
+            raise self.failure
+        if not self.feeder.cancelled() and (error := self.feeder.exception()):
+            raise error
+
+    async def watch(self, stop: asyncio.Event) -> None:
+        await stop.wait()
+        self.halt()
+
+    def halt(self) -> None:
+        """Draw no more work, and end what waits."""
+        if self.stopping.is_set():
+            return
+        self.stopping.set()
+        if self.feeder is not None:
+            self.feeder.cancel()
+        for task in self.waiting:
+            task.cancel()
+
+    async def feed(self, work: AsyncIterable[Work] | Iterable[Work], in_flight: int) -> None:
+        slots = asyncio.Semaphore(in_flight)
+
+        def ended(task: asyncio.Task[None]) -> None:
+            self.members.discard(task)
+            slots.release()
+            if not task.cancelled() and (error := task.exception()) is not None and self.failure is None:
+                self.failure = error
+                self.halt()
+
+        drawn = _drawn(work)
+        await slots.acquire()
+        async for piece in drawn:
+            if self.stopping.is_set():
+                self.on_outcome(Outcome(piece, "stopped", attempts=0))
+                return
+            task = asyncio.create_task(self.member(piece))
+            self.members.add(task)
+            task.add_done_callback(ended)
+            await slots.acquire()
+
+    async def member(self, work: Work) -> None:
+        """Bring one piece of work to its outcome."""
+        attempts = billed = 0
+        error: CallError | None = None
+        while True:
+            if not await self.may_send(work, attempts, error):
+                self.on_outcome(Outcome(work, "stopped", error=error, attempts=attempts, unanswered_billed=billed))
+                return
+            attempts += 1
+            try:
+                answer = await self.provider.call(work.request)
+            except CallError as failed:
+                error = failed
+            else:
+                self.on_outcome(Outcome(work, "answered", answer, attempts=attempts, unanswered_billed=billed))
+                await self.settle(work, answer)
+                return
+            billed += error.may_be_billed
+            if error.retry_after:
+                await self.pacer.hold(min(error.retry_after, self.backoff.longest_retry_after))
+            if not await self.is_worth_another(work, error, attempts):
+                self.on_outcome(Outcome(work, "failed", error=error, attempts=attempts, unanswered_billed=billed))
+                return
+
+    async def may_send(self, work: Work, attempts: int, error: CallError | None) -> bool:
+        """Wait for the item's turn; False where the run was stopped meanwhile."""
+        task = asyncio.current_task()
+        assert task is not None
+        if self.stopping.is_set():
+            return False
+        self.waiting.add(task)
+        try:
+            if error is not None:
+                await asyncio.sleep(self.delay(attempts, error))
+            await self.pacer.acquire(work.tokens)
+        except asyncio.CancelledError:
+            if not self.stopping.is_set() or task.uncancel() > 0:
+                raise
+        finally:
+            self.waiting.discard(task)
+        return not self.stopping.is_set()
+
+    def delay(self, attempts: int, error: CallError) -> float:
+        jitter = random.uniform(0, min(self.backoff.cap, self.backoff.base * 2 ** min(attempts - 1, 30)))
+        return (error.retry_after or 0.0) + jitter
+
+    async def is_worth_another(self, work: Work, error: CallError, attempts: int) -> bool:
+        if not error.is_transient or attempts >= self.attempts:
+            return False
+        if (error.retry_after or 0.0) > self.backoff.longest_retry_after:
+            return False
+        # After a stop nothing is sent again: `may_send` ends the item as stopped.
+        if self.stopping.is_set() or not error.may_be_billed or self.may_pay_again is None:
+            return True
+        return await self.may_pay_again(work, error)
+
+    async def settle(self, work: Work, answer: Answer) -> None:
+        if answer.prompt_tokens is not None and answer.completion_tokens is not None:
+            await self.pacer.settle(work.tokens, answer.prompt_tokens + answer.completion_tokens)
+
+
+async def _drawn(work: AsyncIterable[Work] | Iterable[Work]) -> AsyncIterator[Work]:
+    if isinstance(work, AsyncIterable):
+        async for piece in work:
+            yield piece
+        return
+    for piece in work:
+        yield piece
