@@ -72,9 +72,7 @@ class Asker:
             return None
         if said.verdict != "interpretable" and not self.options.verify_all:
             return None
-        rendered = render(
-            self.verifier, tokens=tokens, label=said.statement, order_seed=self.options.order_seed
-        )
+        rendered = render(self.verifier, tokens=tokens, label=said.statement, order_seed=self.options.order_seed)
         return self._question(self.verifier, rendered)
 
     def _question(self, prompt: Prompt, rendered: Rendered) -> Question:

@@ -11,6 +11,7 @@ from django.db import connection
 from django.utils import timezone
 
 from labelapp.autolabel.models import Call
+from labelapp.judgements.services import column_of
 from workers.llm.requests import Answer, Request, answer_from_mapping, yes_no_confidence
 
 LOOKED_UP_AT_ONCE = 500
@@ -63,7 +64,7 @@ def calls_write(calls: Sequence[NewCall]) -> dict[str, int]:
     if not calls:
         return {}
     quote = connection.ops.quote_name
-    columns = ", ".join(quote(str(Call._meta.get_field(name).column)) for name in FIELDS)
+    columns = ", ".join(quote(column_of(Call, name)) for name in FIELDS)
     statement = (
         f"INSERT INTO {quote(Call._meta.db_table)} ({columns}) VALUES ({', '.join(['%s'] * len(FIELDS))}) "
         "ON CONFLICT (request_hash, sample) DO NOTHING"

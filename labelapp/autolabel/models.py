@@ -52,7 +52,7 @@ class PromptVersion(models.Model):
         return f"{self.name}@{self.version}"
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        if self.pk is not None:
+        if not self._state.adding:
             raise ImmutableError("A prompt version never changes; store another one.")
         super().save(*args, **kwargs)
 

@@ -37,9 +37,7 @@ def reservation_open(run_id: int, job: Job) -> None:
     with transaction.atomic():
         held = Reservation.objects.select_for_update().filter(job=job).first()
         if held is not None:
-            Run.objects.filter(pk=run_id).update(
-                reserved=F("reserved") - held.amount, lost=F("lost") + held.amount
-            )
+            Run.objects.filter(pk=run_id).update(reserved=F("reserved") - held.amount, lost=F("lost") + held.amount)
         Reservation.objects.update_or_create(
             job=job, defaults={"run_id": run_id, "lease_token": job.lease_token, "amount": 0}
         )
@@ -63,6 +61,17 @@ def reservation_shrink(run_id: int, job: Job, amount: int) -> None:
     """Give back what is not needed. Raises LeaseLostError."""
     if amount:
         _reserve(run_id, job, -amount)
+
+
+def reservation_close(run_id: int, job: Job) -> None:
+    """Give back whatever a job still holds, now that all its calls are settled. Raises LeaseLostError."""
+    with transaction.atomic():
+        held = Reservation.objects.select_for_update().filter(job=job, lease_token=job.lease_token).first()
+        if held is None:
+            raise LeaseLostError(f"Job {job.pk} is no longer held by this worker.")
+        if held.amount:
+            Run.objects.filter(pk=run_id).update(reserved=F("reserved") - held.amount)
+            Reservation.objects.filter(pk=held.pk).update(amount=0)
 
 
 def money_is_gone(run_id: int, need: int) -> bool:

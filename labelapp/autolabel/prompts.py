@@ -84,4 +84,4 @@ def _prompt(pk: int, digest: str, name: str) -> Prompt:
 
 @lru_cache(maxsize=1)
 def _fixtures() -> list[Prompt]:
-    return prompts_read(fixtures_folder())
+    return prompts_read(fixtures_folder()) if fixtures_folder().is_dir() else []

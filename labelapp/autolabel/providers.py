@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Literal
 
 from django.conf import settings
 
@@ -13,7 +14,7 @@ from workers.llm.errors import ProviderError
 from workers.llm.prices import Price, price_of
 from workers.llm.providers import ProviderConfig, llm_parse, providers
 
-REPLAY = "replay"
+REPLAY: Literal["replay"] = "replay"
 
 
 def provider_configs() -> dict[str, ProviderConfig]:

@@ -127,4 +127,3 @@ def items_pending(run: Run, job: Job) -> list[Any]:
     """The items of a job's chunk that are still to be asked, in order: (id, direction, variant, tokens)."""
     rows = RunItem.objects.filter(run=run, chunk=job.params["chunk"], state=RunItem.State.PENDING)
     return list(rows.order_by("position").values_list("pk", "direction_id", "variant", "direction__tokens"))
-

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from django.db import connection, transaction
 from django.db.models import Max
@@ -110,7 +110,7 @@ def plan_directions(plan: Plan) -> Iterator[tuple[int, list[str]]]:
     """The directions that a run asks about, in the order of keys: id and tokens."""
     judge = plan_judge(plan) if plan.selection.not_judged else None
     rows = directions_in_key_order(directions_of(plan.selection, judge, plan.user)).select_related(None)
-    return rows.values_list("pk", "tokens").iterator(chunk_size=2000)
+    return cast("Iterator[tuple[int, list[str]]]", rows.values_list("pk", "tokens").iterator(chunk_size=2000))
 
 
 def plan_count(plan: Plan) -> int:

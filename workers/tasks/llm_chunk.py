@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from django.db import connection
+from django.db import connections
 
 from labelapp.autolabel.asking import Asker, Question
 from labelapp.autolabel.calls import NewCall, StoredCall, calls_find, confidence_of
@@ -163,7 +163,7 @@ class ChunkRun:
             for task in (execution, *helpers):
                 task.cancel()
             await asyncio.gather(execution, *helpers, return_exceptions=True)
-            await asyncio.get_running_loop().run_in_executor(self._thread, connection.close)
+            await asyncio.get_running_loop().run_in_executor(self._thread, connections.close_all)
             self._thread.shutdown()
 
     async def _until_done(self, execution: asyncio.Task[None], helpers: list[asyncio.Task[None]]) -> None:

@@ -5,21 +5,22 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Awaitable, Callable
+from typing import Any
 
-from labelapp.autolabel.money import money_is_gone, reservation_grow, reservation_shrink
+from labelapp.autolabel.money import money_is_gone, reservation_close, reservation_grow, reservation_shrink
 from labelapp.jobs.models import Job
 
 WAIT_SECONDS = 0.2
 # Reserved at once: about so many calls like the one at hand.
 CALLS_AHEAD = 64
 
-Database = Callable[..., Awaitable[object]]
-
 
 class Purse:
     """`free` is what is reserved and not promised to a call. Without a price every amount is 0, and free."""
 
-    def __init__(self, run_id: int, job: Job, database: Callable[..., Awaitable[int]], is_idle: Callable[[], bool]):
+    def __init__(
+        self, run_id: int, job: Job, database: Callable[..., Awaitable[Any]], is_idle: Callable[[], bool]
+    ) -> None:
         self.run_id = run_id
         self.job = job
         self.database = database  # runs a function in the thread that has the connection
@@ -55,12 +56,11 @@ class Purse:
             self.stretch = max(self.stretch, self.stretch * cost / bound)
 
     async def close(self) -> None:
-        """Give back what is not promised. Raises LeaseLostError."""
+        """Give back what is left, now that all is settled. Raises LeaseLostError."""
         if self._growing is not None:
             await self._growing
-        if self.free:
-            given, self.free = self.free, 0
-            await self.database(reservation_shrink, self.run_id, self.job, given)
+        self.free = 0
+        await self.database(reservation_close, self.run_id, self.job)
 
     async def _grow(self, need: int) -> int:
         if self._growing is not None and (grown := await self._growing):
@@ -68,15 +68,13 @@ class Purse:
         missing = need - self.free
         if missing <= 0:
             return 1
-        got = await self.database(
-            reservation_grow, self.run_id, self.job, need=missing, want=need * CALLS_AHEAD
-        )
+        got: int = await self.database(reservation_grow, self.run_id, self.job, need=missing, want=need * CALLS_AHEAD)
         self.free += got
         return got
 
     async def _grow_ahead(self, amount: int) -> int:
         try:
-            got = await self.database(
+            got: int = await self.database(
                 reservation_grow, self.run_id, self.job, need=amount, want=amount * CALLS_AHEAD
             )
             self.free += got
