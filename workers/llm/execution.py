@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Hashable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Hashable, Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 from workers.llm.errors import CallError
 from workers.llm.pacing import LocalPacer, Pacer
 from workers.llm.providers import Provider
 from workers.llm.requests import Answer, Request
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,10 @@ async def execute(
 
 
 class _Execution:
-    """One call of `execute`."""
+    """One call of `execute`: members, each of which draws a piece of work, brings it to its outcome, draws another.
+
+    A member sends its next call as soon as it has an answer: an idle connection costs the HTTP client time.
+    """
 
     def __init__(
         self,
@@ -110,27 +115,24 @@ class _Execution:
         self.may_pay_again = may_pay_again
         self.stopping = asyncio.Event()
         self.failure: BaseException | None = None
-        self.feeder: asyncio.Task[None] | None = None
-        self.members: set[asyncio.Task[None]] = set()
-        # Those that wait before an attempt: nothing of theirs is under way, so a stop may end them.
+        self.drawing = asyncio.Lock()
+        # Those that wait for work or before an attempt: nothing of theirs is under way, so a stop may end them.
         self.waiting: set[asyncio.Task[None]] = set()
 
     async def run(self, work: AsyncIterable[Work] | Iterable[Work], in_flight: int, stop: asyncio.Event | None) -> None:
-        self.feeder = asyncio.create_task(self.feed(work, in_flight))
+        drawn = _drawn(work)
+        members = [asyncio.create_task(self.member(drawn)) for _ in range(in_flight)]
         watcher = asyncio.create_task(self.watch(stop)) if stop else None
         try:
-            await asyncio.wait([self.feeder])
-            while self.members:
-                await asyncio.wait(self.members)
+            await asyncio.wait(members)
         finally:
-            everything = [self.feeder, *self.members] + ([watcher] if watcher else [])
+            everything = [*members, watcher] if watcher else members
             for task in everything:
                 task.cancel()
             await asyncio.gather(*everything, return_exceptions=True)
+            await drawn.aclose()
         if self.failure is not None:
             raise self.failure
-        if not self.feeder.cancelled() and (error := self.feeder.exception()):
-            raise error
 
     async def watch(self, stop: asyncio.Event) -> None:
         await stop.wait()
@@ -141,34 +143,37 @@ class _Execution:
         if self.stopping.is_set():
             return
         self.stopping.set()
-        if self.feeder is not None:
-            self.feeder.cancel()
         for task in self.waiting:
             task.cancel()
 
-    async def feed(self, work: AsyncIterable[Work] | Iterable[Work], in_flight: int) -> None:
-        slots = asyncio.Semaphore(in_flight)
+    async def member(self, drawn: AsyncGenerator[Work, None]) -> None:
+        try:
+            while (piece := await self.unless_stopped(self.draw(drawn))) is not None:
+                await self.bring_to_outcome(piece)
+        except Exception as error:
+            self.failure = self.failure or error
+            self.halt()
 
-        def ended(task: asyncio.Task[None]) -> None:
-            self.members.discard(task)
-            slots.release()
-            if not task.cancelled() and (error := task.exception()) is not None and self.failure is None:
-                self.failure = error
-                self.halt()
+    async def draw(self, drawn: AsyncGenerator[Work, None]) -> Work | None:
+        async with self.drawing:
+            return await anext(drawn, None)
 
-        drawn = _drawn(work)
-        await slots.acquire()
-        async for piece in drawn:
-            if self.stopping.is_set():
-                self.on_outcome(Outcome(piece, "stopped", attempts=0))
-                return
-            task = asyncio.create_task(self.member(piece))
-            self.members.add(task)
-            task.add_done_callback(ended)
-            await slots.acquire()
+    async def unless_stopped(self, waiting: Awaitable[Result]) -> Result | None:
+        """What is waited for, or None where the run was stopped meanwhile."""
+        task = asyncio.current_task()
+        assert task is not None
+        self.waiting.add(task)
+        try:
+            return await waiting
+        except asyncio.CancelledError:
+            # `halt` cancels a task that waits, once; any other cancelling is meant.
+            if not self.stopping.is_set() or task.uncancel() > 0:
+                raise
+            return None
+        finally:
+            self.waiting.discard(task)
 
-    async def member(self, work: Work) -> None:
-        """Bring one piece of work to its outcome."""
+    async def bring_to_outcome(self, work: Work) -> None:
         attempts = billed = 0
         error: CallError | None = None
         while True:
@@ -193,25 +198,16 @@ class _Execution:
 
     async def may_send(self, work: Work, attempts: int, error: CallError | None) -> bool:
         """Wait for the item's turn; False where the run was stopped meanwhile."""
-        task = asyncio.current_task()
-        assert task is not None
         if self.stopping.is_set():
             return False
-        self.waiting.add(task)
-        try:
-            if error is not None:
-                await asyncio.sleep(self.delay(attempts, error))
-            await self.pacer.acquire(work.tokens)
-        except asyncio.CancelledError:
-            if not self.stopping.is_set() or task.uncancel() > 0:
-                raise
-        finally:
-            self.waiting.discard(task)
+        await self.unless_stopped(self.turn(work, attempts, error))
         return not self.stopping.is_set()
 
-    def delay(self, attempts: int, error: CallError) -> float:
-        jitter = random.uniform(0, min(self.backoff.cap, self.backoff.base * 2 ** min(attempts - 1, 30)))
-        return (error.retry_after or 0.0) + jitter
+    async def turn(self, work: Work, attempts: int, error: CallError | None) -> None:
+        if error is not None:
+            jitter = random.uniform(0, min(self.backoff.cap, self.backoff.base * 2 ** min(attempts - 1, 30)))
+            await asyncio.sleep((error.retry_after or 0.0) + jitter)
+        await self.pacer.acquire(work.tokens)
 
     async def is_worth_another(self, work: Work, error: CallError, attempts: int) -> bool:
         if not error.is_transient or attempts >= self.attempts:
@@ -228,7 +224,7 @@ class _Execution:
             await self.pacer.settle(work.tokens, answer.prompt_tokens + answer.completion_tokens)
 
 
-async def _drawn(work: AsyncIterable[Work] | Iterable[Work]) -> AsyncIterator[Work]:
+async def _drawn(work: AsyncIterable[Work] | Iterable[Work]) -> AsyncGenerator[Work, None]:
     if isinstance(work, AsyncIterable):
         async for piece in work:
             yield piece
