@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,10 +13,12 @@ from labelapp.accounts.models import User
 from labelapp.atlas import panels
 from labelapp.atlas.selection import matrix_filter, selection_from_json
 from labelapp.autolabel.models import Run
+from labelapp.autolabel.selection import run_selection_words
 from labelapp.jobs.selectors import JobProgress, jobs_progress
 from labelapp.judgements.models import Summary, Verdict
 from labelapp.judgements.rules import RULES, Rule
 from labelapp.judgements.visibility import count_is_shown
+from workers.llm.prices import dollars
 
 Counts = dict[str, int]
 SUMS = {verdict: Sum(verdict, default=0) for verdict in Verdict.values}
@@ -25,7 +28,7 @@ SUMS = {verdict: Sum(verdict, default=0) for verdict in Verdict.values}
 class ListedRun:
     run: Run
     progress: JobProgress
-    counts: Counts  # of the judge on the whole model, under the rule `labeler`
+    counts: Counter[str]  # of the judge on the whole model, under the rule `labeler`
     is_shown: bool  # the counts give nothing away that the viewer is still to judge blind
 
     @property
@@ -48,23 +51,20 @@ class CircuitCounts:
 def runs_listed(runs: Iterable[Run], viewer: User) -> list[ListedRun]:
     """With the verdicts of each run's judge on its model, read at once."""
     found = list(runs)
-    rows = Summary.objects.filter(
-        judge__in={run.judge_id for run in found},
-        matrix__model__in={run.model_id for run in found},
-        rule="labeler",
-    )
-    sums: dict[tuple[int, int | None], Counts] = {
-        (row["judge_id"], row["matrix__model_id"]): _counts(row)
-        for row in rows.values("judge_id", "matrix__model_id").annotate(**SUMS)
-    }
-    none_yet: Counts = dict.fromkeys(Verdict.values, 0)
+    rows = Summary.objects.filter(judge__in={run.judge_id for run in found}, rule="labeler")
+    # By judge and model, and by judge alone for runs over several models.
+    sums: dict[tuple[int, int | None], Counter[str]] = defaultdict(Counter)
+    for row in rows.values("judge_id", "matrix__model_id").annotate(**SUMS):
+        for model_id in (row["matrix__model_id"], None):
+            sums[row["judge_id"], model_id].update(_counts(row))
     progress = jobs_progress(run.job_id for run in found)
     blind = panels.hidden_directions(viewer).order_by().values_list("matrix__model_id")
-    hidden = dict(blind.annotate(n=Count("pk")))
+    hidden: Counter[int | None] = Counter(dict(blind.annotate(n=Count("pk"))))
+    hidden[None] = hidden.total()
     listed = []
     for run in found:
-        counts = sums.get((run.judge_id, run.model_id), none_yet)
-        is_shown = count_is_shown(sum(counts.values()), hidden.get(run.model_id, 0))
+        counts = sums[run.judge_id, run.model_id]
+        is_shown = count_is_shown(counts.total(), hidden[run.model_id])
         listed.append(ListedRun(run, progress[run.job_id], counts, is_shown))
     return listed
 
@@ -72,16 +72,26 @@ def runs_listed(runs: Iterable[Run], viewer: User) -> list[ListedRun]:
 def counts_by_circuit(run: Run, viewer: User) -> list[CircuitCounts]:
     """For each rule and circuit what the run's judge says of its selection, with the number of directions."""
     selected = matrix_filter(selection_from_json(run.selection), prefix="matrix__")
-    blind = panels.hidden_directions(viewer).filter(selected, matrix__model=run.model_id).order_by()
-    rows = Summary.objects.filter(selected, judge=run.judge_id, matrix__model=run.model_id)
+    # Of several models, where a project's are: all that the judge has judged.
+    of_model = {"matrix__model": run.model_id} if run.model_id else {}
+    blind = panels.hidden_directions(viewer).filter(selected, **of_model).order_by()
+    rows = Summary.objects.filter(selected, judge=run.judge_id, **of_model)
     sums = rows.values("rule", "matrix__circuit").annotate(**SUMS).order_by("rule", "matrix__circuit")
     hidden = dict(blind.values_list("matrix__circuit").annotate(n=Count("pk")))
     return [_by_circuit(row, hidden.get(row["matrix__circuit"], 0)) for row in sums if row["rule"] in RULES]
 
 
+def money_words(run: Run) -> str:
+    """ "$0.12 spent of $2.00", "cost unknown"."""
+    if not run.has_price:
+        return "cost unknown"
+    words = f"{dollars(run.spent + run.lost)} spent"
+    return words if run.budget is None else f"{words} of {dollars(run.budget)}"
+
+
 def selection_words(selection: dict[str, Any]) -> str:
     """As a phrase: "ov, mlp_in in layers 0, 3"."""
-    return selection_from_json(selection).words
+    return run_selection_words(selection)
 
 
 def _by_circuit(row: Mapping[str, Any], n_hidden: int) -> CircuitCounts:

@@ -7,5 +7,6 @@ urlpatterns = [
     path("", views.runs, name="runs"),
     path("start/", views.start, name="start"),
     path("<int:run_id>/", views.run, name="run"),
+    path("<int:run_id>/retry-failed/", views.retry_failed, name="retry_failed"),
     path("<int:run_id>/progress/", views.progress, name="progress"),
 ]
