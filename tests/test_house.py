@@ -60,6 +60,24 @@ def test_the_engine_knows_no_django(tmp_path):
     assert "torch" in loaded and not loaded & {"django", "labelapp", "celery"}
 
 
+def test_language_models_need_neither_django_nor_a_client(tmp_path):
+    modules = [f"workers.llm.{path.stem}" for path in (ROOT / "workers" / "llm").glob("[!_]*.py")]
+    loaded = modules_after("\n".join(f"import {module}" for module in modules), tmp_path)
+    assert len(modules) > 10 and not loaded & {"django", "labelapp", "celery", "redis", "httpx2", *HEAVY}
+
+
+def test_a_client_brings_no_django_and_no_engine(tmp_path):
+    opened = """
+import asyncio
+from workers.llm.client import client_open
+from workers.llm.providers import ProviderConfig
+async def main(): await client_open(ProviderConfig("a", base_url="http://127.0.0.1:9/v1")).close()
+asyncio.run(main())
+"""
+    loaded = modules_after(opened, tmp_path)
+    assert "openai" in loaded and not loaded & {"django", "labelapp", "torch", "transformers", "numpy"}
+
+
 @pytest.mark.parametrize("path", [ROOT / "workers" / "__init__.py"])
 def test_workers_init_stays_empty(path):
     assert path.read_text() == ""
