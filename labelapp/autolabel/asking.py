@@ -77,7 +77,12 @@ class Asker:
 
     def _question(self, prompt: Prompt, rendered: Rendered) -> Question:
         request = request_make(
-            prompt, rendered, identity=self.config.identity, model=self.model, is_openai=self.config.is_openai
+            prompt,
+            rendered,
+            identity=self.config.identity,
+            model=self.model,
+            is_openai=self.config.is_openai,
+            logprobs=self.config.logprobs,
         )
         size = (rendered, prompt.max_tokens, prompt.sampling.n, request.schema)
         return Question(request, tokens_estimate(*size), tokens_upper_bound(*size))
