@@ -11,7 +11,7 @@ from django.db import connection
 from django.utils import timezone
 
 from labelapp.autolabel.models import Call
-from labelapp.judgements.services import column_of
+from labelapp.judgements.services import rows_insert
 from workers.llm.requests import Answer, Request, answer_from_mapping, yes_no_confidence
 
 LOOKED_UP_AT_ONCE = 500
@@ -63,17 +63,12 @@ def calls_write(calls: Sequence[NewCall]) -> dict[str, int]:
     """
     if not calls:
         return {}
-    quote = connection.ops.quote_name
-    columns = ", ".join(quote(column_of(Call, name)) for name in FIELDS)
-    statement = (
-        f"INSERT INTO {quote(Call._meta.db_table)} ({columns}) VALUES ({', '.join(['%s'] * len(FIELDS))}) "
-        "ON CONFLICT (request_hash, sample) DO NOTHING"
-    )
     now = connection.ops.adapt_datetimefield_value(timezone.now())
     # In one order for all writers, so that no two of them wait for one another.
     ordered = sorted(calls, key=lambda call: (call.request.hash, call.sample))
-    with connection.cursor() as cursor:
-        cursor.executemany(statement, [_row(call, now) for call in ordered])
+    rows_insert(
+        Call, FIELDS, [_row(call, now) for call in ordered], conflict="ON CONFLICT (request_hash, sample) DO NOTHING"
+    )
     rows = Call.objects.filter(request_hash__in={call.request.hash for call in calls}, sample=calls[0].sample)
     return dict(rows.values_list("request_hash", "pk"))
 

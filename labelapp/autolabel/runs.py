@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import Max
 
 from labelapp.accounts.models import User
@@ -21,7 +21,7 @@ from labelapp.jobs.control import job_reopen, job_restart, job_resume
 from labelapp.jobs.models import Job
 from labelapp.jobs.services import JobError, job_create
 from labelapp.judgements.models import Judge
-from labelapp.judgements.services import judge_ensure
+from labelapp.judgements.services import judge_ensure, rows_insert
 from workers.llm.prices import Price
 from workers.llm.providers import ProviderConfig
 
@@ -207,21 +207,11 @@ def _items_write(run: Run, directions: Iterator[tuple[int, list[str]]], shown: i
         chunk = chunk_of.setdefault(hash(tuple(tokens[:shown])), len(sizes) - 1)
         sizes[chunk] += 1
         rows.append((run.pk, direction_id, "", position, chunk, RunItem.State.PENDING.value, "", "", "", "", "", "{}"))
-    columns = ("run_id", "direction_id", "variant", "position", "chunk", "state", "error_kind", "error", "verdict",
-               "label", "verification", "detail")  # fmt: skip
-    rows_insert(RunItem._meta.db_table, columns, rows)
+    fields = ("run", "direction", "variant", "position", "chunk", "state", "error_kind", "error", "verdict",
+              "label", "verification", "detail")  # fmt: skip
+    rows_insert(RunItem, fields, rows)
     for chunk, n in enumerate(sizes):
         _chunk_job(run, run.job, chunk, n)
-
-
-def rows_insert(table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Plain SQL: a run over a whole atlas has a hundred thousand items."""
-    quote = connection.ops.quote_name
-    statement = (
-        f"INSERT INTO {quote(table)} ({', '.join(map(quote, columns))}) VALUES ({', '.join(['%s'] * len(columns))})"
-    )
-    with connection.cursor() as cursor:
-        cursor.executemany(statement, rows)
 
 
 def _chunk_job(run: Run, parent: Job, chunk: int, n: int) -> Job:

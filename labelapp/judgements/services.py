@@ -11,6 +11,7 @@ from typing import Any
 
 from django.db import connection, transaction
 from django.db.models import F, Field, Model
+from django.utils import timezone
 
 from labelapp.accounts.models import User
 from labelapp.atlas.models import Direction
@@ -25,8 +26,6 @@ from labelapp.judgements.models import (
     Verification,
 )
 from labelapp.judgements.rules import Answers, verdicts_of
-
-BATCH = 500
 
 
 class JudgementError(ValueError):
@@ -115,24 +114,18 @@ def judgements_record_new(
                 "direction_id", flat=True
             )
         )
-        rows = [_row(judge, source, draft) for draft in drafts if draft.direction_id not in judged]
-        Judgement.objects.bulk_create(rows, batch_size=BATCH)
+        new = [draft for draft in drafts if draft.direction_id not in judged]
+        _judgements_insert(judge, source, new)
         answers = dict(verifications or {}) if verifier is not None else {}
-        Verification.objects.bulk_create(
-            [
-                Verification(judgement=row, judge=verifier, answer=answers[row.direction_id])
-                for row in rows
-                if row.direction_id in answers
-            ],
-            batch_size=BATCH,
-        )
+        if verifier is not None and answers:
+            _verifications_insert(judge, source, verifier, {draft.direction_id for draft in new}, answers)
         counts: Counter[tuple[int, str, str]] = Counter()
-        for row in rows:
-            said = Answers(row.verdict, row.label, answers.get(row.direction_id))
+        for draft in new:
+            said = Answers(draft.verdict, draft.label.strip(), answers.get(draft.direction_id))
             for rule, verdict in verdicts_of(said).items():
-                counts[matrices[row.direction_id], rule, verdict] += 1
+                counts[matrices[draft.direction_id], rule, verdict] += 1
         _summaries_add(judge.pk, counts)
-    return len(rows)
+    return len(new)
 
 
 def judgement_withdraw(judgement: Judgement) -> Judgement | None:
@@ -253,6 +246,53 @@ def _row(judge: Judge, source: str, draft: Draft) -> Judgement:
         seconds=draft.seconds,
         evidence=dict(draft.evidence),
     )
+
+
+def _judgements_insert(judge: Judge, source: str, drafts: Sequence[Draft]) -> None:
+    """Plain SQL, since `bulk_create` takes five times as long: a machine writes tens of thousands."""
+    now = connection.ops.adapt_datetimefield_value(timezone.now())
+    rows_insert(
+        Judgement,
+        ("direction", "judge", "source", "current", "blind", "verdict", "label", "kind", "misfits", "tokens_shown",
+         "guidelines_version", "seconds", "evidence", "created_at"),
+        [
+            (
+                draft.direction_id, judge.pk, source, True, True, str(draft.verdict), draft.label.strip(), draft.kind,
+                json.dumps(sorted(set(draft.misfits))), draft.tokens_shown, draft.guidelines_version, draft.seconds,
+                json.dumps(dict(draft.evidence)), now,
+            )
+            for draft in drafts
+        ],
+    )  # fmt: skip
+
+
+def _verifications_insert(
+    judge: Judge, source: str, verifier: Judge, direction_ids: set[int], answers: Mapping[int, str]
+) -> None:
+    now = connection.ops.adapt_datetimefield_value(timezone.now())
+    rows = Judgement.objects.filter(judge=judge, source=source, current=True, direction_id__in=direction_ids)
+    rows_insert(
+        Verification,
+        ("judgement", "judge", "answer", "created_at"),
+        [
+            (pk, verifier.pk, str(answers[direction_id]), now)
+            for pk, direction_id in rows.order_by("pk").values_list("pk", "direction_id")
+            if direction_id in answers
+        ],
+    )
+
+
+def rows_insert(
+    model: type[Model], fields: Sequence[str], rows: Sequence[Sequence[Any]], *, conflict: str = ""
+) -> None:
+    """Insert many rows with one prepared statement; the values are as the database takes them."""
+    quote = connection.ops.quote_name
+    columns = ", ".join(quote(column_of(model, name)) for name in fields)
+    values = ", ".join(["%s"] * len(fields))
+    statement = f"INSERT INTO {quote(model._meta.db_table)} ({columns}) VALUES ({values}) {conflict}"
+    if rows:
+        with connection.cursor() as cursor:
+            cursor.executemany(statement, list(rows))
 
 
 def _count(judge: Judge, matrix_id: int, judgement: Judgement, by: int) -> None:
