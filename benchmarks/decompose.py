@@ -1,17 +1,20 @@
 """A whole atlas of a model like GPT2-medium: decomposition, readout and storage, against their bare matrix product.
 
-`./tea bench decompose` takes all 24 layers; `--layers 4` takes some, and the whole is those times 24 / 4: every layer
-has the same shapes, so the same work. Weights are random, in temporary files, and gone afterwards. The other ways
-(TransformerLens, where requirements-bench.txt is installed, and the post's) are timed on a few heads. GPT2-XL's
-shape is run in a process of its own, two layers of 48, for its memory.
+`./tea bench decompose` takes all 24 layers; `--layers 4` takes some, and the whole is in proportion: every layer has
+the same shapes, so the same work. Weights are random, in temporary files, and gone afterwards. The atlas is made by
+the very tasks that a worker runs, one after the other in this process, on the CPU. The other ways (TransformerLens,
+where requirements-bench.txt is installed, and the post's) are timed on the heads of one layer. The sizes of GPT-2 are
+run in processes of their own, for their memory and for how time grows.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 import resource
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -19,10 +22,11 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.harness import ROOT, Bench, paired, seconds
+from benchmarks.harness import ROOT, Bench, paired
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,11 +40,14 @@ SHAPES = {  # layers, heads, width
 VOCABULARY = 50257
 DIRECTIONS, TOP = 64, 50
 CIRCUITS = ("ov", "mlp_in", "mlp_out")
-STEPS = ("decomposition", "readout", "files", "database")
+PARTS = ("decomposition", "readout", "files", "database")
+QUIET = {"OMP_WAIT_POLICY": "PASSIVE", "CUDA_VISIBLE_DEVICES": ""}  # a busy machine makes OpenMP's threads spin
+XL_LAYERS = 6
+"""How many layers of GPT2-XL's shape are run: enough to see whether memory grows with them."""
 
 
 def run(bench: Bench) -> None:
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # a busy machine makes OpenMP's threads spin
+    os.environ.update(QUIET)
     options = arguments(bench.arguments)
     bench.libraries += ["torch", "numpy", "scipy", "Django"]
     with tempfile.TemporaryDirectory(prefix="tealeaves-bench-") as temporary:
@@ -107,7 +114,8 @@ def make_checkpoint(folder: Path, shape: tuple[int, int, int], layers: int) -> N
 def prepare_django(data: Path) -> None:
     (data / "static").mkdir(parents=True)
     os.environ.pop("DATABASE_URL", None)
-    os.environ.update(TEALEAVES_DATA=str(data), DJANGO_SETTINGS_MODULE="labelapp.config.settings")
+    settings = {"DJANGO_SETTINGS_MODULE": "labelapp.config.settings", "CELERY_BROKER_URL": "memory://"}
+    os.environ.update(settings, TEALEAVES_DATA=str(data))
     import django
     from django.core.management import call_command
 
@@ -116,10 +124,10 @@ def prepare_django(data: Path) -> None:
 
 
 class Clock:
-    """Seconds by step."""
+    """Seconds by step, one number for each time that it was taken."""
 
     def __init__(self) -> None:
-        self.spent: dict[str, float] = defaultdict(float)
+        self.spent: dict[str, list[float]] = defaultdict(list)
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
@@ -127,59 +135,134 @@ class Clock:
         try:
             yield
         finally:
-            self.spent[name] += time.perf_counter() - start
+            self.spent[name].append(time.perf_counter() - start)
 
-    @property
-    def total(self) -> float:
-        return sum(self.spent[name] for name in STEPS)
+    def total(self, name: str) -> float:
+        return sum(self.spent[name])
 
 
 def whole_atlas(bench: Bench, folder: Path, layers: int, all_layers: int) -> None:
-    """Layer by layer as the task does it: decompose, read out, write the files, write the database.
+    """Job by job as a worker does it: read the model, then each layer.
 
-    The bare product of the very same vectors follows each layer, so that a slow moment of the machine meets both.
+    The bare product of the very vectors that were stored follows each layer, so that a slow moment of the machine
+    meets both.
     """
-    import torch
-    from django.db import transaction
+    from django.db import connection
 
-    from labelapp.atlas.services import matrix_store, model_register
-    from workers.tasks.weights import vectors_write
+    from labelapp.atlas.models import Direction, Matrix
+    from labelapp.atlas.services import PREPARE_TASK, decompose_start
+    from labelapp.jobs.models import Job
     from workers.weights.checkpoint import open_checkpoint
 
-    checkpoint = open_checkpoint(str(folder))
-    model = model_register(checkpoint.info, name="gpt2-medium-like")
-    vocabulary, unembedding = tuple(checkpoint.vocabulary()), checkpoint.unembedding()
-    bare_product(torch.zeros(DIRECTIONS, unembedding.shape[1]), unembedding)  # what only the first product costs
-    clock = Clock()
-    with parts_timed(clock):
-        for layer in range(layers):
-            results = decompose(checkpoint, layer, unembedding)
-            with clock.step("files"):
-                places = vectors_write(model, results, directions=DIRECTIONS)
-            with clock.step("database"), transaction.atomic():
-                for result in results:
-                    matrix_store(model, result, vectors=places[result.circuit, result.head], tokens=vocabulary)
-            rows = torch.cat([torch.from_numpy(side.vectors) for result in results for side in result.sides])
-            with clock.step("product"):
-                bare_product(rows, unembedding)
-    product, spent = clock.spent["product"], clock.spent
-    bench.note(
-        f"{layers} of {all_layers} layers of a model like GPT2-medium with random weights: {len(rows) * layers} "
-        f"vectors, top {TOP} at both ends, in SQLite. "
-        + ("" if layers == all_layers else "The whole atlas is in proportion.")
+    unembedding = open_checkpoint(str(folder)).unembedding()
+    bare_product(unembedding[:DIRECTIONS].contiguous(), unembedding)  # what only the first product costs
+    parent = decompose_start(
+        source=str(folder), name="gpt2-medium-like", circuits=CIRCUITS, directions=DIRECTIONS, top=TOP
     )
-    rows_of_table = [[name, spent[name], spent[name] * all_layers / layers, spent[name] / product] for name in STEPS]
+    clock = Clock()
+    with clock.step("preparation"):
+        perform(Job.objects.get(parent=parent))
+    with parts_timed(clock):
+        for job in Job.objects.filter(parent=parent).exclude(task=PREPARE_TASK).order_by("pk"):
+            with clock.step("layer"):
+                perform(job)
+            vectors = stored_vectors(job.params["layer"])
+            with clock.step("product"):
+                bare_product(vectors, unembedding)
+    readouts = Direction.objects.count()
+    bench.note(
+        f"{layers} of {all_layers} layers of a model like GPT2-medium with random weights: "
+        f"{Matrix.objects.count()} matrices, {readouts // 2} vectors, {readouts} readouts of {TOP} tokens in "
+        f"{connection.display_name}. " + ("" if layers == all_layers else "The whole atlas is in proportion.")
+    )
+    tell_the_atlas(bench, clock, all_layers / layers)
+
+
+def tell_the_atlas(bench: Bench, clock: Clock, scale: float) -> None:
+    """The table of the steps and its figures; ``scale`` is how many times the layers were run the whole has."""
+    product = scale * clock.total("product")
+    spent = {name: scale * clock.total(name) for name in PARTS}
+    spent["jobs, opening the weights"] = scale * clock.total("layer") - sum(spent.values())
+    spent["reading the model"] = clock.total("preparation")
+    whole = sum(spent.values())
+    ratios = {
+        name: statistics.median(a / b for a, b in zip(clock.spent[name], clock.spent["product"], strict=True))
+        for name in (*PARTS, "layer")
+        if len(clock.spent[name]) == len(clock.spent["product"])
+    }
+    ratios["whole atlas"] = ratios.pop("layer")
+    rows = [("bare matrix product", product), *spent.items(), ("whole atlas", whole)]
     bench.table(
-        ["step", f"seconds, {layers} layers", f"seconds, {all_layers} layers", "bare products"],
-        [
-            ["bare matrix product", product, product * all_layers / layers, 1.0],
-            *rows_of_table,
-            ["whole atlas", clock.total, clock.total * all_layers / layers, clock.total / product],
-        ],
+        ["step", "seconds, whole atlas", "bare products", "median layer"],
+        [[name, took, took / product, ratios.get(name, "")] for name, took in rows],
     )
     bench.at_most("readout_over_product", spent["readout"] / product, "x", 1.45)
-    bench.at_most("atlas_over_product", clock.total / product, "x", 2.5)
-    bench.at_most("database_share", spent["database"] / clock.total, "of whole", 0.15)
+    bench.at_most("atlas_over_product", whole / product, "x", 2.5)
+    bench.at_most("database_share", spent["database"] / whole, "of whole", 0.15)
+
+
+def perform(job: Any) -> None:
+    """Run a job's task here and now, as a worker would."""
+    from labelapp.jobs.models import State
+    from workers.celery import app
+
+    app.loader.import_default_modules()
+    app.tasks[job.task].run(job.pk)
+    job.refresh_from_db()
+    if job.state != State.DONE:
+        raise RuntimeError(f"{job.title}: {job.state} ({job.error})")
+
+
+def stored_vectors(layer: int) -> Tensor:
+    """All vectors [n, D] of a layer, as they were stored."""
+    import torch
+
+    from labelapp.atlas.models import Matrix
+    from labelapp.atlas.selectors import vectors_read
+
+    matrices = Matrix.objects.filter(layer=layer)
+    return torch.cat([torch.from_numpy(vectors_read(matrix, side)) for matrix in matrices for side in matrix.vectors])
+
+
+@contextmanager
+def parts_timed(clock: Clock) -> Iterator[None]:
+    """Within, each layer's seconds go to ``clock``: decomposing (and reading the weights), reading out, and so on."""
+    tasks: Any = importlib.import_module("workers.tasks.weights")
+    engine: Any = importlib.import_module("workers.weights.engine")
+    a_layer: dict[str, float] = defaultdict(float)
+
+    @contextmanager
+    def part(name: str) -> Iterator[None]:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            a_layer[name] += time.perf_counter() - start
+
+    def timed(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            with part(name):
+                made = function(*args, **kwargs)
+                return list(made) if name == "readout" else made
+
+        return call
+
+    @contextmanager
+    def stored(*args: Any) -> Iterator[None]:
+        with part("database"), originals[2](*args):
+            yield
+        for name in PARTS:  # a layer ends with what it stores
+            clock.spent[name].append(a_layer.pop(name))
+
+    originals = engine._decompose, engine._results, tasks.job_completion, tasks.vectors_write
+    engine._decompose = timed("decomposition", originals[0])
+    engine._results = timed("readout", originals[1])
+    tasks.job_completion = stored
+    tasks.vectors_write = timed("files", originals[3])
+    try:
+        yield
+    finally:
+        engine._decompose, engine._results, tasks.job_completion, tasks.vectors_write = originals
 
 
 def decompose(checkpoint: Any, layer: int, unembedding: Tensor) -> list[Any]:
@@ -188,29 +271,6 @@ def decompose(checkpoint: Any, layer: int, unembedding: Tensor) -> list[Any]:
     return decompose_layer(
         checkpoint, layer, circuits=CIRCUITS, directions=DIRECTIONS, top=TOP, unembedding=unembedding, device="cpu"
     )
-
-
-@contextmanager
-def parts_timed(clock: Clock) -> Iterator[None]:
-    """Within, what the engine spends on decomposing (with reading the weights) and on reading out goes to ``clock``."""
-    from workers.weights import engine
-
-    original = engine._decompose, engine._results
-
-    def timed(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*args: Any, **kwargs: Any) -> Any:
-            with clock.step(name):
-                made = function(*args, **kwargs)
-                return list(made) if name == "readout" else made
-
-        return call
-
-    engine._decompose = timed("decomposition", original[0])
-    engine._results = timed("readout", original[1])
-    try:
-        yield
-    finally:
-        engine._decompose, engine._results = original
 
 
 def bare_product(vectors: Tensor, unembedding: Tensor) -> None:
@@ -274,46 +334,83 @@ def lens_way(value: Tensor, output: Tensor) -> Callable[[], object] | None:
     return lambda: [interpreter._get_OV_matrix(0, head).svd() for head in range(len(value))]
 
 
-def sizes(bench: Bench, folder: Path, layers: int = 2) -> None:
-    """Two layers of each size of GPT-2, each in a process of its own: seconds for all layers, and memory."""
-    rows = []
-    for name, shape in SHAPES.items():
-        make_checkpoint(folder / name, shape, layers)
-        code = f"from benchmarks.decompose import one_size; one_size({str(folder / name)!r}, {layers})"
-        environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}
-        command = [sys.executable, "-c", code]
-        done = subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True, text=True)
-        spent, before, peak = json.loads(done.stdout.splitlines()[-1])
-        width, table = shape[2], 4 * VOCABULARY * shape[2] / 2**20
-        allowed = table + 2 * 4 * 12 * width**2 / 2**20 + 1024
-        rows.append([name, spent * shape[0] / layers, f"{peak - before:.0f}", f"{table:.0f}", f"{allowed:.0f}"])
+@dataclass(frozen=True)
+class Size:
+    """What a process of its own says of some layers of a shape: seconds, and MiB held at the most so far."""
+
+    seconds: float
+    product: float
+    peak_of_libraries: float
+    peaks: list[float]
+    """After each layer."""
+
+
+def sizes(bench: Bench, folder: Path) -> None:
+    """Some layers of each size of GPT-2, each in a process of its own: seconds for all layers, and memory."""
+    rows: list[list[object]] = []
+    smallest = None
+    for name, (layers, heads, width) in SHAPES.items():
+        some = XL_LAYERS if name == "gpt2-xl" else 2
+        make_checkpoint(folder / name, (layers, heads, width), some)
+        size = measured(folder / name, some)
+        # Read off the layers that were run; each has the same shapes.
+        whole, work = size.seconds * layers / some, layers * (2 * heads + 2) * width
+        smallest = smallest or (whole, work)
+        table, layer = 4 * VOCABULARY * width / 2**20, 4 * 12 * width**2 / 2**20
+        allowed = table + 2 * layer + 1024
+        row = [name, whole, whole / smallest[0], work / smallest[1], size.seconds / size.product]
+        rows.append([*row, f"{size.peaks[-1]:.0f}", f"{allowed:.0f}"])
         if name == "gpt2-xl":
-            bench.at_most("gpt2_xl_peak_memory", peak - before, "MiB", allowed)
-    bench.table(
-        ["shape", "seconds, all layers, no database", "peak MiB over the libraries", "unembedding", "allowed"], rows
+            bench.at_most("gpt2_xl_peak_memory", size.peaks[-1], "MiB", allowed)
+            bench.at_most("gpt2_xl_memory_grown_after_two_layers", size.peaks[-1] - size.peaks[1], "MiB", 2 * layer)
+            libraries = size.peak_of_libraries
+        for file in (folder / name).iterdir():
+            file.unlink()
+    header = ["shape", "seconds, all layers", "times small", "product's work", "bare products", "peak MiB", "allowed"]
+    bench.table(header, rows)
+    bench.note(
+        f"From two layers of each ({XL_LAYERS} of gpt2-xl), in proportion, without files and database. The product's "
+        "work: multiplications in vectors times unembedding, against gpt2-small. Memory is all that the process held "
+        f"at once, its libraries ({libraries:.0f} MiB) among it; allowed are the unembedding, two layers and 1 GiB."
     )
-    bench.note(f"From {layers} layers of each, in proportion. Allowed: the unembedding, two layers and 1 GiB.")
+
+
+def measured(folder: Path, layers: int) -> Size:
+    """``one_size`` in a process of its own."""
+    code = f"from benchmarks.decompose import one_size; one_size({str(folder)!r}, {layers})"
+    environment = {**os.environ, **QUIET}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=environment, check=True, stdout=subprocess.PIPE, text=True
+    )
+    return Size(*json.loads(done.stdout.splitlines()[-1]))
 
 
 def one_size(folder: str, layers: int) -> None:
-    """Prints the seconds of some layers, and resident MiB before the checkpoint is read and at the peak."""
-    import importlib
+    """Prints a Size as JSON."""
+    import torch
 
     from workers.weights.checkpoint import open_checkpoint
 
-    for library in ("scipy.linalg", "torch", "transformers", "workers.weights.readout"):
+    for library in ("scipy.linalg", "transformers", "workers.weights.readout"):
         importlib.import_module(library)
-    before = resident()
+    libraries = peak_resident()
     checkpoint = open_checkpoint(folder)
     unembedding = checkpoint.unembedding()
-    spent = seconds(lambda: [decompose(checkpoint, layer, unembedding) and None for layer in range(layers)])
-    print(json.dumps([spent, before, resident()]))
+    clock, peaks = Clock(), []
+    for layer in range(layers):
+        with clock.step("layer"):
+            results = decompose(checkpoint, layer, unembedding)
+        peaks.append(peak_resident())
+        vectors = torch.cat([torch.from_numpy(side.vectors) for result in results for side in result.sides])
+        with clock.step("product"):
+            bare_product(vectors, unembedding)
+    print(json.dumps([clock.total("layer"), clock.total("product"), libraries, peaks]))
 
 
-def resident() -> float:
-    """The most MiB that this process has held at once so far."""
+def peak_resident() -> float:
+    """The most MiB that this process has held at once so far, files that it has mapped among them."""
     status = Path("/proc/self/status")
-    if status.exists():  # ru_maxrss of a child starts with its parent's on Linux
+    if status.exists():  # where Linux says ru_maxrss, a child's starts with its parent's
         held = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
         return int(held.split()[1]) / 2**10
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

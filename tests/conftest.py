@@ -18,6 +18,8 @@ pytest_plugins = ["tests.support.cast", "tests.support.workers", "tests.support.
 hypothesis_settings.register_profile("tealeaves", deadline=None)
 hypothesis_settings.load_profile("tealeaves")
 
+# Files whose tests start processes take longest; where several processes share the files they come first.
+PROCESS_FIXTURES = {"worker", "up", "page", "browser"}
 DATABASE_FIXTURES = {"db", "transactional_db", "django_db_reset_sequences", "live_server"}
 
 
@@ -25,11 +27,14 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "database: touches a database; runs on PostgreSQL too (set by itself)")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
         fixtures = set(getattr(item, "fixturenames", ()))
         if fixtures & DATABASE_FIXTURES or item.get_closest_marker("django_db"):
             item.add_marker(pytest.mark.database)
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        slow = {item.path for item in items if PROCESS_FIXTURES & set(getattr(item, "fixturenames", ()))}
+        items.sort(key=lambda item: item.path not in slow)
 
 
 def pytest_report_header() -> str:

@@ -1,4 +1,8 @@
-"""`./tea test`: everything once on SQLite, then what touches a database again on a private PostgreSQL."""
+"""`./tea test`: everything once on SQLite, then what touches a database again on a private PostgreSQL.
+
+The whole suite runs in as many processes as there are cores, four at most, each with a database, a broker, a data
+directory and a browser of its own; a file's tests stay together. What is named on the command line runs in one.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +19,7 @@ from tests.support.parts import under_ci
 from tests.support.services import MISSING, PrivatePostgres, ServiceError, missing_parts
 
 ROOT = Path(__file__).resolve().parent.parent
+MOST_PROCESSES = 4
 PASSED, FAILED, INTERRUPTED, NOTHING_COLLECTED = 0, 1, 2, 5
 CONSEQUENCES = {
     "broker": "the tests with a real worker are left out",
@@ -46,6 +51,7 @@ def main(arguments: list[str]) -> int:
 
 
 def run_both(arguments: list[str], *, with_postgres: bool) -> int:
+    arguments = [*in_parallel(arguments), *arguments]
     codes = {"SQLite": run_pytest("SQLite", arguments, {})}
     if with_postgres and codes["SQLite"] in (PASSED, FAILED, NOTHING_COLLECTED):
         codes["PostgreSQL"] = run_on_postgres(only_database(arguments))
@@ -84,6 +90,17 @@ def run_pytest(title: str, arguments: list[str], environment: dict[str, str]) ->
             process.kill()
             process.wait()
         raise
+
+
+def in_parallel(arguments: list[str]) -> list[str]:
+    """What makes the whole suite run in several processes; nothing where the caller chose tests or a way to run."""
+    chosen = {"-n", "--numprocesses", "--dist", "-s", "--capture", "--pdb", "--trace", "-k", "--lf", "--last-failed"}
+    told = any(word.partition("=")[0] in chosen or Path(word.partition("::")[0]).exists() for word in arguments)
+    processes = min(MOST_PROCESSES, os.cpu_count() or 1)
+    if told or processes == 1:
+        return []
+    # In the order in which conftest.py puts the files: what takes longest comes first.
+    return ["-n", str(processes), "--dist", "loadfile", "--no-loadscope-reorder"]
 
 
 def only_database(arguments: list[str]) -> list[str]:

@@ -23,8 +23,11 @@ for _name in [name for name in os.environ if name.startswith(("OPENAI_", "TEALEA
 os.environ["TEALEAVES_DATA"] = _directory
 if "TEST_DATABASE_URL" in os.environ:
     os.environ["DATABASE_URL"] = os.environ["TEST_DATABASE_URL"]
-# A real worker works for the tests: what it takes minutes to find out in production it finds in seconds here.
-os.environ.update(JOB_LEASE_SECONDS="3", JOB_REAP_SECONDS="0.5", JOB_RESEND_SECONDS="2")
+# A real worker works for the tests: what it takes long to find out in production it finds in seconds here. The lease
+# outlasts the first import of torch on a busy machine, during which no heartbeat gets a turn.
+os.environ.update(JOB_LEASE_SECONDS="8", JOB_REAP_SECONDS="0.5", JOB_RESEND_SECONDS="2")
+if "PYTEST_XDIST_WORKER" in os.environ:  # there are as many of these as cores: no second thread finds a place
+    os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
 # Playwright keeps an event loop running in the thread in which the tests use the ORM.
 os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
 

@@ -60,6 +60,7 @@ def open_the_matrix_table(page, project):
 def judge_three_and_undo_one(page, project, owner):
     page.keyboard.press("g")
     page.keyboard.press("l")
+    page.wait_for_url("**" + reverse("labelling:projects"))
     page.get_by_role("link", name=project.name).click()
     expect(page.locator("#place .card")).to_be_visible()
     page.wait_for_load_state("load")  # a key pressed before the scripts stand is lost
@@ -75,7 +76,7 @@ def judge_three_and_undo_one(page, project, owner):
             expect(page.locator("#place .n-fit")).to_have_text("9")
         page.wait_for_timeout(350)  # as long as nobody can have read it, no answer is taken
         page.keyboard.press(verdict)
-        expect(page.locator("#saved")).to_have_text("✓ saved")
+        page.locator("#saved", has_text="✓ saved").wait_for()  # looks at every frame: it soon goes again
         expect(page.locator("#queue-head")).to_contain_text(f"{len(judged) + 1} of 6")
         judged.append(item)
     page.keyboard.press("z")
@@ -90,6 +91,7 @@ def judge_three_and_undo_one(page, project, owner):
 def open_the_comparison(page, judged):
     page.keyboard.press("g")
     page.keyboard.press("r")
+    page.wait_for_url("**" + reverse("review:projects"))
     page.get_by_role("link", name="Animals").click()
     expect(page.locator("table.comparison tbody tr")).to_have_count(2)
     for item in judged:

@@ -23,7 +23,7 @@ def test_all_is_well(client, worker):
 
 def test_it_says_when_no_worker_is_alive(client, worker):
     worker.stop()
-    wait_for(lambda: not WorkerBeat.objects.exists(), "the worker's goodbye", 10)
+    wait_for(lambda: not WorkerBeat.objects.exists(), "the worker's goodbye")
     status, found = states(client)
     assert status == 503
     assert not found["workers"] and found["broker"]

@@ -21,6 +21,27 @@ def test_the_second_run_takes_only_what_touches_a_database(given, expected):
     assert run.only_database(given) == expected
 
 
+@pytest.mark.parametrize(("cores", "processes"), [(2, "2"), (64, "4")])
+@pytest.mark.parametrize("given", [[], ["-x", "-q"], ["-m", "not slow"]])
+def test_the_whole_suite_runs_in_several_processes(monkeypatch, cores, processes, given):
+    monkeypatch.setattr(run.os, "cpu_count", lambda: cores)
+    assert run.in_parallel(given)[:4] == ["-n", processes, "--dist", "loadfile"]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [["tests/atlas"], ["tests/test_house.py::test_x"], ["-n", "3"], ["-n=0"], ["-x", "-s"], ["--pdb"], ["-k", "a"]],
+)
+def test_what_is_chosen_runs_as_it_was_chosen(monkeypatch, given):
+    monkeypatch.setattr(run.os, "cpu_count", lambda: 2)
+    assert run.in_parallel(given) == []
+
+
+def test_one_core_has_no_use_for_several_processes(monkeypatch):
+    monkeypatch.setattr(run.os, "cpu_count", lambda: 1)
+    assert run.in_parallel([]) == []
+
+
 def test_a_missing_part_fails_under_ci_and_nothing_runs(monkeypatch, capsys):
     monkeypatch.setenv("CI", "true")
     monkeypatch.setattr(run, "missing_parts", lambda: ["Chromium"])

@@ -42,6 +42,24 @@ def browser_errors() -> list[str]:
     return []
 
 
+def keys_wait_for_scripts(page: Page) -> None:
+    """From here on no key of ``page.keyboard`` is pressed before the page's scripts have run.
+
+    A page can be seen, and so expected, before its deferred scripts listen; a person's hand is slower than that.
+    Where a key or a click leads to another page, expect something of that page before the next key.
+    """
+
+    def patient(act: Callable[..., None]) -> Callable[..., None]:
+        def wait_and_act(*args: Any, **options: Any) -> None:
+            page.wait_for_load_state("load")
+            act(*args, **options)
+
+        return wait_and_act
+
+    for name in ("press", "type"):
+        setattr(page.keyboard, name, patient(getattr(page.keyboard, name)))
+
+
 @pytest.fixture
 def page(page: Page, live_server: Any, browser_errors: list[str]) -> Iterator[Page]:
     """A page on the live server; console errors, policy violations and failed requests fail the test."""
@@ -59,7 +77,8 @@ def page(page: Page, live_server: Any, browser_errors: list[str]) -> Iterator[Pa
     page.on("console", on_console)
     page.on("pageerror", lambda error: browser_errors.append(f"page error: {error}"))
     page.on("response", on_response)
-    page.set_default_timeout(10_000)
+    page.set_default_timeout(30_000)
+    keys_wait_for_scripts(page)
     yield page
     if browser_errors:
         pytest.fail("The browser reported:\n" + "\n".join(browser_errors), pytrace=False)

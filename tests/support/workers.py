@@ -116,7 +116,7 @@ class WorkerProcess:
         """Warm, then cold: as the supervisor does."""
         if self.process is None:
             return
-        for sig, seconds in ((signal.SIGTERM, 10), (signal.SIGQUIT, 5)):
+        for sig, seconds in ((signal.SIGTERM, 60), (signal.SIGQUIT, 10)):
             self.process.send_signal(sig)
             try:
                 self.process.wait(timeout=seconds)

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.decompose import VOCABULARY, make_checkpoint, measured
+
 SIZES = {"hidden_size": 256, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 64}
 SIZES |= {"num_hidden_layers": 16, "intermediate_size": 8192, "vocab_size": 50_000}
 WIDTH, INNER, VOCAB, LAYERS = 256, 8192, 50_000, 16
@@ -61,7 +63,10 @@ def large_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak is read from /proc")
+LINUX = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak is read from /proc")
+
+
+@LINUX
 def test_peak_memory_is_the_unembedding_and_two_layers(large_llama: Path) -> None:
     """Folded, which costs more than raw."""
     command = [sys.executable, "-c", PROGRAM, str(large_llama), "folded"]
@@ -69,3 +74,34 @@ def test_peak_memory_is_the_unembedding_and_two_layers(large_llama: Path) -> Non
     unembedding, layer = 4 * VOCAB * WIDTH, 4 * (3 * WIDTH * INNER + 3 * WIDTH * WIDTH)
     assert LAYERS * layer > 1.5 * (unembedding + 2 * layer + 64 * MIB)
     assert grown < unembedding + 2 * layer + 64 * MIB
+
+
+@LINUX
+def test_decomposing_and_reading_out_stay_within_the_bound(tmp_path: Path) -> None:
+    """All that the process holds, libraries included; this is how `./tea bench decompose` measures GPT2-XL's shape."""
+    layers, width = 6, 256
+    make_checkpoint(tmp_path / "wide", (layers, 2, width), layers)
+    size = measured(tmp_path / "wide", layers)
+    unembedding, layer = 4 * VOCABULARY * width / MIB, 4 * 12 * width**2 / MIB
+    assert len(size.peaks) == layers and size.peaks == sorted(size.peaks)
+    assert size.peaks[0] - size.peak_of_libraries > unembedding
+    assert size.peaks[-1] < unembedding + 2 * layer + 1024
+    assert size.seconds > size.product > 0
+
+
+@LINUX
+def test_the_peak_is_a_processs_own() -> None:
+    """Not its parent's, which on Linux is in the rusage of a child that was forked from it."""
+    held = bytearray(b"x") * (400 * MIB)
+    code = (
+        "from benchmarks.decompose import peak_resident\n"
+        "before = peak_resident()\n"
+        "held = bytearray(b'x') * (200 * 2**20)\n"
+        "del held\n"
+        "print(before, peak_resident())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    before, peak = map(float, done.stdout.split())
+    del held
+    assert 5 < before < 200
+    assert 195 < peak - before < 210
