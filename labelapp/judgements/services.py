@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,7 +24,7 @@ from labelapp.judgements.models import (
     Verdict,
     Verification,
 )
-from labelapp.judgements.rules import RULES, Answers
+from labelapp.judgements.rules import Answers, verdicts_under_rules
 
 BATCH = 500
 
@@ -46,6 +46,8 @@ class Draft:
     guidelines_version: int | None = None
     seconds: float | None = None
     evidence: Mapping[str, Any] = field(default_factory=dict)
+    # A machine's only: what its verifier answered; empty where it was not asked.
+    verification: str = ""
 
 
 def judge_of_user(user: User) -> Judge:
@@ -89,14 +91,18 @@ def judgement_record(*, judge: Judge, source: str, draft: Draft) -> Judgement:
     return judgement
 
 
-def judgements_record_new(*, judge: Judge, source: str, drafts: Sequence[Draft]) -> int:
+def judgements_record_new(
+    *, judge: Judge, source: str, drafts: Sequence[Draft], verifier: Judge | None = None
+) -> int:
     """Write a machine's judgements in one transaction, without those on directions that it has judged anywhere.
 
     A machine's answer does not depend on where it was asked, so two runs of it must not count a direction twice.
-    Returns how many were written.
+    The drafts' verifications are written as the `verifier`'s. Returns how many were written.
     """
     for draft in drafts:
         _check(judge, draft)
+        if draft.verification and (verifier is None or draft.verification not in Verification.Answer.values):
+            raise JudgementError(f"{draft.verification!r} is not an answer of a verifier.")
     with transaction.atomic():
         ids = sorted(draft.direction_id for draft in drafts)
         # The same lock as a person's judgement takes: another run of this judge waits, and then sees these rows.
@@ -107,11 +113,27 @@ def judgements_record_new(*, judge: Judge, source: str, drafts: Sequence[Draft])
                 "direction_id", flat=True
             )
         )
-        rows = [_row(judge, source, draft) for draft in drafts if draft.direction_id not in judged]
-        Judgement.objects.bulk_create(rows, batch_size=BATCH)
-        counts = Counter((matrices[row.direction_id], row.verdict) for row in rows)
-        for (matrix_id, verdict), n in sorted(counts.items()):
-            _summary_add(matrix_id, judge.pk, "labeler", verdict, n)
+        new = [draft for draft in drafts if draft.direction_id not in judged]
+        rows = Judgement.objects.bulk_create([_row(judge, source, draft) for draft in new], batch_size=BATCH)
+        pairs = list(zip(new, rows, strict=True))
+        if verifier is not None:
+            Verification.objects.bulk_create(
+                [
+                    Verification(judgement=row, judge=verifier, answer=draft.verification)
+                    for draft, row in pairs
+                    if draft.verification
+                ],
+                batch_size=BATCH,
+            )
+        _summaries_add(
+            Counter(
+                (matrices[row.direction_id], judge.pk, rule, str(verdict))
+                for draft, row in pairs
+                for rule, verdict in verdicts_under_rules(
+                    Answers(row.verdict, row.label, draft.verification or None)
+                ).items()
+            )
+        )
     return len(rows)
 
 
@@ -156,10 +178,7 @@ def verdicts_by_rule(judgement: Judgement) -> dict[str, Verdict]:
     """The verdict under each rule that applies: those with a verifier only where there is a verification."""
     verifications = sorted(judgement.verifications.all(), key=lambda row: row.pk)
     answer = verifications[-1].answer if verifications else None
-    answers = Answers(judgement.verdict, judgement.label, answer)
-    return {
-        rule.name: rule.verdict(answers) for rule in RULES.values() if answer is not None or not rule.needs_verifier
-    }
+    return verdicts_under_rules(Answers(judgement.verdict, judgement.label, answer))
 
 
 def summaries_verify(*, repair: bool = False) -> list[str]:
@@ -244,8 +263,23 @@ def _count(judge: Judge, matrix_id: int, judgement: Judgement, by: int) -> None:
 
 
 def _summary_add(matrix_id: int, judge_id: int, rule: str, verdict: str, by: int) -> None:
-    Summary.objects.get_or_create(matrix_id=matrix_id, judge_id=judge_id, rule=rule)
-    Summary.objects.filter(matrix_id=matrix_id, judge_id=judge_id, rule=rule).update(**{verdict: F(verdict) + by})
+    _summaries_add({(matrix_id, judge_id, rule, verdict): by})
+
+
+def _summaries_add(counts: Mapping[tuple[int, int, str, str], int]) -> None:
+    """Add to summaries, by matrix, judge, rule and verdict; rows that are missing are made."""
+    rows: dict[tuple[int, int, str], dict[str, int]] = defaultdict(dict)
+    for (matrix_id, judge_id, rule, verdict), by in sorted(counts.items()):
+        rows[matrix_id, judge_id, rule][verdict] = by
+    Summary.objects.bulk_create(
+        [Summary(matrix_id=matrix_id, judge_id=judge_id, rule=rule) for matrix_id, judge_id, rule in rows],
+        batch_size=BATCH,
+        ignore_conflicts=True,
+    )
+    for (matrix_id, judge_id, rule), verdicts in rows.items():
+        Summary.objects.filter(matrix_id=matrix_id, judge_id=judge_id, rule=rule).update(
+            **{verdict: F(verdict) + by for verdict, by in verdicts.items()}
+        )
 
 
 def _digest(value: Mapping[str, Any]) -> str:
