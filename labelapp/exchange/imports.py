@@ -78,10 +78,15 @@ def labels_import(
                 made.atlas_models.add(writer.model)
                 for chunk in _chunks(found):
                     directions = writer.write(_readout(writer, place, entry) for place, entry in chunk)
-                    drafts = [_draft(it, entry) for it, (_, entry) in zip(directions, chunk, strict=True)]
+                    pairs = [(it, entry) for it, (_, entry) in zip(directions, chunk, strict=True)]
+                    drafts = [_draft(it, entry) for it, entry in pairs]
                     _answers_check(labeler, directions, drafts)
                     made.n_judgements += judgements_record_new(
-                        judge=labeler, source=made.source, drafts=drafts, verifier=verifier
+                        judge=labeler,
+                        source=made.source,
+                        drafts=drafts,
+                        verifier=verifier,
+                        verifications={it.pk: verification_answer(entry.verification) for it, entry in pairs},
                     )
                     on_row(len(chunk))
                 writer.finish()
@@ -172,7 +177,6 @@ def _draft(direction: Direction, entry: Entry) -> Draft:
         label=token_escape(label_of(entry.answer))[:LABEL_LENGTH].strip() if verdict == MEANING else "",
         tokens_shown=len(entry.tokens),
         evidence={"answer": storable(entry.answer), "verifier_answer": storable(entry.verification)},
-        verification=verification_answer(entry.verification),
     )
 
 

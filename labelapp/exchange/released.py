@@ -22,6 +22,7 @@ from labelapp.statistics.audits import MEANING, NO, NO_MEANING, UNPARSED, YES
 
 JOINER = ", "
 MOST_LAYERS = 1000
+SIZES = ("small", "medium", "large", "xl")
 _PAIR = re.compile(r"verifier_mlp_(?P<end>in|out)_gpt2_(?P<size>[a-z0-9]+)_svd_prompts_outputs\.json")
 _MERGED = re.compile(r"(?P<size>[a-z0-9]+)_mlp_(?P<end>in|out)_text_outputs\.json")
 _LAYER = re.compile(r"layer_(\d{1,4})")
@@ -84,7 +85,12 @@ def released_read(folder: Path) -> dict[Place, Entry]:
             f"{folder} holds no released labels: neither verifier_mlp_in_gpt2_SIZE_svd_prompts_outputs.json "
             "nor SIZE_mlp_in_text_outputs.json, with entries in them."
         )
-    return {place: found[place] for place in sorted(found)}
+    return {place: found[place] for place in sorted(found, key=_order)}
+
+
+def _order(place: Place) -> tuple[int, Place]:
+    """The smaller models first; sizes that nobody knows last, by name."""
+    return (SIZES.index(place.size) if place.size in SIZES else len(SIZES)), place
 
 
 def answer_verdict(answer: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.utils import timezone
 
@@ -57,7 +57,14 @@ def job_cancel(job: Job) -> bool:
 
 
 def job_restart(job: Job) -> bool:
-    """Try the failed parts of a failed job again; False where it has not failed."""
+    """Try the failed parts of a failed job again; False where it has not failed, or another does the same by now."""
+    try:
+        return _restart(job)
+    except IntegrityError:  # an open job of the same `dedupe_key`
+        return False
+
+
+def _restart(job: Job) -> bool:
     with transaction.atomic():
         fresh = {"state": State.QUEUED, "error": "", "attempts": 0, "sends": 0, "finished_at": None}
         restarted = Job.objects.filter(pk=job.pk, state=State.FAILED).update(**fresh, send_at=timezone.now())

@@ -67,6 +67,15 @@ def _both_specific(answers: Answers) -> Verdict:
     return verdict
 
 
+def verdicts_of(answers: Answers) -> dict[str, Verdict]:
+    """The verdict under each rule that applies: those with a verifier only where it was asked."""
+    return {
+        rule.name: rule.verdict(answers)
+        for rule in RULES.values()
+        if answers.verification is not None or not rule.needs_verifier
+    }
+
+
 # In the order in which pages show them, from the most to the least generous. Whoever changes what a rule says, or
 # the list of generic labels, counts its version up: figures and exports name it.
 RULES = {
@@ -90,12 +99,3 @@ DEFAULT_RULE = "both"
 def rule_for(*, has_verifier: bool) -> Rule:
     """The default rule; a judge without a verifier is scored by `labeler`."""
     return RULES[DEFAULT_RULE] if has_verifier else RULES["labeler"]
-
-
-def verdicts_under_rules(answers: Answers) -> dict[str, Verdict]:
-    """The verdict under each rule that applies: those with a verifier only where one has answered."""
-    return {
-        name: rule.verdict(answers)
-        for name, rule in RULES.items()
-        if answers.verification is not None or not rule.needs_verifier
-    }

@@ -2,7 +2,7 @@
 
 import pytest
 
-from labelapp.judgements.rules import RULES, Answers, rule_for, verdicts_under_rules
+from labelapp.judgements.rules import RULES, Answers, rule_for, verdicts_of
 
 
 # In the order of RULES: labeler, verifier, both, both_specific; of a label that says something.
@@ -38,8 +38,8 @@ def test_a_part_of_speech_is_not_specific():
 
 
 def test_rules_with_a_verifier_apply_only_where_one_has_answered():
-    assert verdicts_under_rules(Answers(I, "verbs")) == {"labeler": I}
-    assert list(verdicts_under_rules(Answers(N, "", "no"))) == list(RULES)
+    assert verdicts_of(Answers(I, "verbs")) == {"labeler": I}
+    assert list(verdicts_of(Answers(N, "", "no"))) == list(RULES)
     assert [rule.identifier for rule in RULES.values()] == ["labeler@1", "verifier@1", "both@1", "both_specific@1"]
 
 
