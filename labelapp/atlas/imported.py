@@ -155,7 +155,7 @@ def _row(readout: Readout, place: tuple[int, str, int, str]) -> Direction:
         index=index,
         sign=sign,
         singular_value=readout.singular_value,
-        tokens=list(readout.tokens),
+        tokens=list(readout.tokens),  # type: ignore[misc]  # a TextField that holds a list
         scores=None if readout.scores is None else list(readout.scores),
     )
 

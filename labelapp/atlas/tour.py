@@ -25,8 +25,9 @@ class Stop:
 
 
 def tour_stops(models: Iterable[Model]) -> list[Stop]:
-    """Where gpt2-medium is among the models; nothing otherwise, nor where another model borrows the name."""
-    model = next((it for it in models if it.name == MODEL and it.is_default), None)
+    """Where gpt2-medium is among the models with its weights; nothing otherwise, nor where a name is borrowed."""
+    model = next((it for it in models if it.name == MODEL and it.has_weights), None)
     if model is None or model.n_layers <= LAYER or model.n_heads <= max(SEEN):
         return []
-    return [Stop(MatrixKey(MODEL, "ov", LAYER, head), seen) for head, seen in SEEN.items()]
+    revision = "" if model.is_default else model.revision
+    return [Stop(MatrixKey(MODEL, "ov", LAYER, head, revision), seen) for head, seen in SEEN.items()]

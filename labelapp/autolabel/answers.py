@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
 from django.db.models import QuerySet
 
@@ -48,11 +49,12 @@ def answers_standing(judgements: QuerySet[Judgement]) -> Iterator[Answered]:
         "direction__matrix__control", "direction__matrix__control_seed", "direction__matrix__layer",
         "direction__index", "verdict", "label", "evidence", "tokens_shown", "direction__tokens",
     )  # fmt: skip
-    stream = rows.iterator(chunk_size=CHUNK)
+    stream: Iterator[Any] = rows.iterator(chunk_size=CHUNK)
     while chunk := list(islice(stream, CHUNK)):
         checked = Verification.objects.filter(judgement__in=[row[0] for row in chunk]).order_by("pk")
         verifications = dict(checked.values_list("judgement_id", "answer"))
-        for pk, direction, model, circuit, *variant, layer, index, verdict, label, evidence, shown, tokens in chunk:
+        for row in chunk:
+            pk, direction, model, circuit, *variant, layer, index, verdict, label, evidence, shown, tokens = row
             answer = evidence.get("answer", "")
             record = Record(
                 tokens[:shown], verdict, label, answer if isinstance(answer, str) else "", verifications.get(pk, "")

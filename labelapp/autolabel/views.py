@@ -11,7 +11,7 @@ from django.views.decorators.http import require_GET, require_POST
 from labelapp.accounts.typing import SignedInRequest
 from labelapp.atlas.models import Model
 from labelapp.autolabel.models import Run
-from labelapp.autolabel.pages import counts_by_circuit, runs_listed, selection_words
+from labelapp.autolabel.pages import rule_table, runs_listed, selection_words
 from labelapp.autolabel.selectors import runs_recent
 from labelapp.autolabel.services import BASELINE_NAME, baseline_run_start
 from labelapp.jobs.pages import progress_response
@@ -25,7 +25,7 @@ MOST_DIGITS = 18  # of an id: what the database's integers hold
 def runs(request: SignedInRequest) -> HttpResponse:
     context = {
         "runs": runs_listed(runs_recent()[:RUNS_SHOWN], request.user),
-        "models": Model.objects.order_by("name", "pk"),
+        "models": Model.objects.exclude(weights_hash="").order_by("name", "pk"),  # the baseline needs vectors
         "baseline": BASELINE_NAME,
     }
     return render(request, "autolabel/runs.html", context)
@@ -37,7 +37,7 @@ def run(request: SignedInRequest, run_id: int) -> HttpResponse:
     context = {
         "run": found,
         "selection": selection_words(found.selection),
-        "counts": counts_by_circuit(found, request.user),
+        "table": rule_table(found, request.user),
         "poll": reverse("autolabel:progress", args=[found.pk]),
         "baseline": BASELINE_NAME,
     }

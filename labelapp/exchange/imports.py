@@ -165,7 +165,7 @@ def _readout(writer: ReadoutWriter, place: Place, entry: Entry) -> Readout:
     if known and place.layer >= known.n_layers:
         raise ReleasedError(f"gpt2-{place.size} has the layers 0 to {known.n_layers - 1}, not {place.layer}.")
     side = "read" if place.circuit == "mlp_in" else "write"
-    key = DirectionKey(MatrixKey(writer.model.name, place.circuit, place.layer), side, place.index, "+")
+    key = DirectionKey(MatrixKey(writer.model.name, place.circuit, place.layer), side, place.number, "+")
     return Readout(key, entry.tokens)
 
 

@@ -69,7 +69,9 @@ def _csv_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                 raise _error(1, f"the heading has no column {' and no column '.join(missing)}")
             for row in reader:
                 if None in row or None in row.values():
-                    raise _error(reader.line_num, f"the row has not the {len(reader.fieldnames or [])} columns of the heading")
+                    raise _error(
+                        reader.line_num, f"the row has not the {len(reader.fieldnames or [])} columns of the heading"
+                    )
                 yield reader.line_num, _csv_values(reader.line_num, row)
         except csv.Error as error:
             raise _error(reader.line_num, f"the row is no CSV ({error})") from None
@@ -131,7 +133,9 @@ def _tokens(line: int, row: dict[str, Any]) -> list[str]:
     found = list(tokens)
     for place, digits in given.items():
         if not (place.isascii() and place.isdigit() and int(place) < len(found)):
-            raise _error(line, f"token_bytes names the place {place!r}, and the tokens have the places 0 to {len(found) - 1}")
+            raise _error(
+                line, f"token_bytes names the place {place!r}, and the tokens have the places 0 to {len(found) - 1}"
+            )
         try:
             found[int(place)] = bytes.fromhex(digits).decode("utf-8", "surrogateescape")
         except (TypeError, ValueError):

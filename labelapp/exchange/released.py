@@ -51,15 +51,15 @@ class ReleasedError(ValueError):
 
 
 class Place(NamedTuple):
-    """Where a direction stands: the model's size, the circuit, layer and index."""
+    """Where a direction stands: the model's size, the circuit, layer and index (tuples have a method of that name)."""
 
     size: str
     circuit: str
     layer: int
-    index: int
+    number: int
 
     def __str__(self) -> str:
-        return f"gpt2-{self.size}/{self.circuit}.{self.layer}/{self.index}+"
+        return f"gpt2-{self.size}/{self.circuit}.{self.layer}/{self.number}+"
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ def _pairs(folder: Path) -> dict[Place, Entry]:
 
 
 def _merged(folder: Path) -> dict[Place, Entry]:
-    found = {}
+    found: dict[Place, Entry] = {}
     for path, size, circuit in [*_files(folder, _MERGED), *_files(folder / "json_data", _MERGED)]:
         for (layer, index), said in _entries(path):
             place = Place(size, circuit, layer, index)

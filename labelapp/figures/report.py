@@ -30,13 +30,14 @@ class ReportError(LookupError):
 
 @dataclass(frozen=True)
 class Share:
-    """How many of n are interpretable under each rule, in the order of RULES."""
+    """How many of n are interpretable under each rule, in the order of RULES; None where a rule never applies."""
 
     n: int
-    yes: Sequence[int]
+    yes: Sequence[int | None]
 
     def fraction(self, rule: str) -> float | None:
-        return self.yes[list(RULES).index(rule)] / self.n if self.n else None
+        yes = self.yes[list(RULES).index(rule)]
+        return None if yes is None or not self.n else yes / self.n
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,12 @@ class Report:
         """Counts by slice, without totals."""
         return {
             "slices": [
-                {"model": it.name, "circuit": it.circuit, "n": it.share.n, **dict(zip(RULES, it.share.yes, strict=True))}
+                {
+                    "model": it.name,
+                    "circuit": it.circuit,
+                    "n": it.share.n,
+                    **dict(zip(RULES, it.share.yes, strict=True)),
+                }
                 for it in self.slices
             ],
             "audits": [
@@ -119,7 +125,8 @@ class Report:
 
 
 def share(lines: Sequence[Line]) -> Share:
-    return Share(len(lines), [sum(line.says(rule) for line in lines) for rule in RULES])
+    applying = {rule for line in lines for rule in line.verdicts}
+    return Share(len(lines), [sum(line.says(rule) for line in lines) if rule in applying else None for rule in RULES])
 
 
 def judge_reported(name: str = "") -> Judge:

@@ -35,7 +35,9 @@ def aligned(rows: Iterable[Sequence[object]]) -> list[str]:
     """Columns of text: the first ones to the left, numbers to the right."""
     texts = [[str(cell) for cell in row] for row in rows]
     widths = [max(len(row[place]) for row in texts) for place in range(len(texts[0]))]
-    return ["  " + "  ".join(_cell(text, width) for text, width in zip(row, widths, strict=True)).rstrip() for row in texts]
+    return [
+        "  " + "  ".join(_cell(text, width) for text, width in zip(row, widths, strict=True)).rstrip() for row in texts
+    ]
 
 
 def _cell(text: str, width: int) -> str:
@@ -55,13 +57,19 @@ def _slices(report: Report) -> Iterator[Sequence[object]]:
 
 
 def _counts(found: Share) -> list[object]:
-    return [found.n, *found.yes, *(_share(found.fraction(rule)) for rule in RULES)]
+    return [
+        found.n,
+        *("–" if yes is None else yes for yes in found.yes),
+        *(_share(found.fraction(rule)) for rule in RULES),
+    ]
 
 
 def _wholes(report: Report) -> Iterator[Sequence[object]]:
     yield ("rule", "interpretable", "n", "share", "from", "to")
     whole = report.whole
     for rule, yes in zip(RULES, whole.yes, strict=True):
+        if yes is None:  # no verifier was asked
+            continue
         low, high = wilson_interval(yes, whole.n)
         yield (rule, yes, whole.n, _share(whole.fraction(rule)), _share(low), _share(high))
 

@@ -10,7 +10,7 @@ from django.shortcuts import render
 from django.urls import reverse
 
 from labelapp.accounts.models import User
-from labelapp.jobs.models import ACTIVE, Job, State
+from labelapp.jobs.models import ACTIVE, Job
 from labelapp.jobs.selectors import job_progress, workers_alive
 from workers.celery import queue_of
 

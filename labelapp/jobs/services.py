@@ -94,7 +94,9 @@ def job_claim(job_id: int) -> Job | None:
     token = secrets.token_hex(16)
     now = timezone.now()
     # A condition, not a join: the state of the row itself is looked at again where two claim at once.
-    claimed = Job.objects.filter(~Exists(parents_in(State.PAUSED, State.CANCELLED)), pk=job_id, state=State.QUEUED).update(
+    claimed = Job.objects.filter(
+        ~Exists(parents_in(State.PAUSED, State.CANCELLED)), pk=job_id, state=State.QUEUED
+    ).update(
         state=State.RUNNING,
         lease_token=token,
         lease_expires_at=_lease_end(now),

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Avg, Count, FloatField, Sum
+from django.db.models import Avg, Count, FloatField, Q, Sum
 from django.db.models.fields.json import KT
 from django.db.models.functions import Cast
 from django.http import HttpRequest
@@ -18,6 +18,7 @@ from labelapp.judgements.models import TWO_VALUED, Judge, Judgement, Summary, Ve
 from labelapp.judgements.rules import Rule, rule_for
 from labelapp.judgements.selectors import judgements_standing
 from labelapp.judgements.services import verdicts_by_rule
+from labelapp.judgements.tables import rule_tables
 from labelapp.judgements.visibility import HIDDEN_COUNT, judgements_visible
 
 HIDDEN_CELL = panels.CellValue(0.0, "…", HIDDEN_COUNT)
@@ -42,6 +43,9 @@ def register() -> None:
     panels.register_direction_panel(
         panels.DirectionPanel(order=10, template="judgements/direction_panel.html", context=direction_panel)
     )
+    panels.register_model_panel(
+        panels.ModelPanel(order=10, template="judgements/model_panel.html", context=model_panel)
+    )
     panels.register_matrix_notes(matrix_notes)
     panels.register_overview_colours(overview_colours)
 
@@ -53,6 +57,12 @@ def direction_panel(request: HttpRequest, direction: Direction) -> Mapping[str, 
     standing = judgements_standing([direction.pk]).get(direction.pk, [])
     shown = judgements_visible(request.user, standing)  # type: ignore[arg-type]
     return {"hidden_in": "", "lines": [_line(judgement) for judgement in shown]}
+
+
+def model_panel(request: HttpRequest, model: Model) -> Mapping[str, Any] | None:
+    """Every machine's figures on the model, under every rule side by side."""
+    tables = rule_tables(Q(matrix__model=model), request.user)  # type: ignore[arg-type]
+    return {"tables": tables} if tables else None
 
 
 def matrix_notes(

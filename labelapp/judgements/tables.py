@@ -6,8 +6,8 @@ left out.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -15,13 +15,16 @@ from django.db.models import Count, Q, Sum
 
 from labelapp.accounts.models import User
 from labelapp.atlas import panels
+from labelapp.atlas.keys import Variant
 from labelapp.judgements.models import Judge, Summary, Verdict
 from labelapp.judgements.rules import DEFAULT_RULE, RULES, Rule
 from labelapp.judgements.visibility import count_is_shown
 from labelapp.statistics.estimation import wilson_interval
 
 SUMS = {str(verdict): Sum(verdict, default=0) for verdict in Verdict.values}
-CIRCUIT = "matrix__circuit"
+# What makes a slice: circuit and variant, columns of Matrix.
+PLACE = ("circuit", "preprocessing", "basis", "basis_seed", "control", "control_seed")
+Place = tuple[Any, ...]
 
 
 class Tally(NamedTuple):
@@ -83,36 +86,38 @@ class RuleTable:
         return any(not row.is_shown for row in self.rows)
 
 
-def rule_tables(summaries: Q, viewer: User, *, by: str = CIRCUIT) -> list[RuleTable]:
-    """A table for each machine judge with summaries that fulfil the condition, the oldest judge first.
+def rule_tables(summaries: Q, viewer: User) -> list[RuleTable]:
+    """A table by circuit and variant for each machine judge with summaries that fulfil the condition.
 
-    `by` names the column of Summary that makes the slices. Three queries, whatever there is.
+    The oldest judge first. Three queries, whatever there is.
     """
     rows = Summary.objects.filter(summaries).exclude(judge__type=Judge.Type.PERSON)
-    sums = list(rows.values("judge_id", "rule", by).annotate(**SUMS).order_by("judge_id", by))
+    columns = [f"matrix__{name}" for name in PLACE]
+    sums = list(rows.values_list("judge_id", "rule", *columns).annotate(**SUMS).order_by("judge_id", *columns))
     if not sums:
         return []
-    place = by.removeprefix("matrix__")
-    matrices = rows.values("matrix_id")
-    blind = panels.hidden_directions(viewer).filter(matrix__in=matrices).order_by()
-    hidden = Counter(dict(blind.values_list(f"matrix__{place}").annotate(n=Count("pk"))))
-    judges = Judge.objects.in_bulk({row["judge_id"] for row in sums})
-    grouped: dict[int, list[Mapping[str, Any]]] = defaultdict(list)
-    for row in sums:
-        grouped[row["judge_id"]].append(row)
-    return [_table(judges[pk], found, by, hidden) for pk, found in sorted(grouped.items())]
+    blind = panels.hidden_directions(viewer).filter(matrix__in=rows.values("matrix_id")).order_by()
+    hidden = {tuple(place): n for *place, n in blind.values_list(*columns).annotate(n=Count("pk"))}
+    judges = Judge.objects.in_bulk({judge_id for judge_id, *_ in sums})
+    slices: dict[int, dict[Place, dict[str, Tally]]] = defaultdict(lambda: defaultdict(dict))
+    for judge_id, rule, *rest in sums:
+        if rule in RULES:
+            slices[judge_id][tuple(rest[: len(PLACE)])][rule] = Tally(*rest[len(PLACE) :])
+    return [_table(judges[pk], found, hidden) for pk, found in sorted(slices.items())]
 
 
-def _table(judge: Judge, sums: Iterable[Mapping[str, Any]], by: str, hidden: Mapping[Any, int]) -> RuleTable:
-    slices: dict[Any, dict[str, Tally]] = defaultdict(dict)
-    for row in sums:
-        if row["rule"] in RULES:
-            slices[row[by]][row["rule"]] = Tally(*(row[verdict] for verdict in Verdict.values))
+def _table(judge: Judge, slices: Mapping[Place, Mapping[str, Tally]], hidden: Mapping[Place, int]) -> RuleTable:
     rules = [rule for rule in RULES.values() if any(rule.name in found for found in slices.values())]
-    rows = [_row(str(name), found, rules, hidden.get(name, 0)) for name, found in slices.items()]
-    if len(rows) > 1:
+    rows = [_row(_name(place), found, rules, hidden.get(place, 0)) for place, found in slices.items()]
+    if len(rows) > 1 and len({place[1:] for place in slices}) == 1:  # controls and the model's own never in one sum
         rows.append(_whole(slices, rules, rows, hidden))
     return RuleTable(judge, rules, rows)
+
+
+def _name(place: Place) -> str:
+    """As in a key: "mlp_out", "mlp_out;neuron"."""
+    circuit, *variant = place
+    return f"{circuit}{Variant(*variant)}"
 
 
 def _row(name: str, found: Mapping[str, Tally], rules: Sequence[Rule], n_hidden: int) -> RuleRow:
@@ -121,13 +126,16 @@ def _row(name: str, found: Mapping[str, Tally], rules: Sequence[Rule], n_hidden:
 
 
 def _whole(
-    slices: Mapping[Any, Mapping[str, Tally]], rules: Sequence[Rule], rows: Sequence[RuleRow], hidden: Mapping[Any, int]
+    slices: Mapping[Place, Mapping[str, Tally]],
+    rules: Sequence[Rule],
+    rows: Sequence[RuleRow],
+    hidden: Mapping[Place, int],
 ) -> RuleRow:
     """All slices together. The whole less what is shown is a count too: that of all hidden ones together."""
-    total = {
-        rule.name: Tally(*map(sum, zip(*(found[rule.name] for found in slices.values() if rule.name in found), strict=True)))
-        for rule in rules
-    }
+    total = {}
+    for rule in rules:
+        tallies = [found[rule.name] for found in slices.values() if rule.name in found]
+        total[rule.name] = Tally(*map(sum, zip(*tallies, strict=True)))
     row = _row("all", total, rules, sum(hidden.get(name, 0) for name in slices))
     covered = [(it.n, hidden.get(name, 0)) for it, name in zip(rows, slices, strict=True) if not it.is_shown]
     rest_is_shown = not covered or count_is_shown(sum(n for n, _ in covered), sum(n for _, n in covered))

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from labelapp.statistics.labels import is_generic, label_key
+from labelapp.statistics.labels import is_generic, label_key, word_set
 from labelapp.statistics.lexicon import LEAST_SHARE, lexicon_of, lexicon_share
 
 YES, NO, UNPARSED = "yes", "no", "unparsed"
@@ -21,7 +21,7 @@ STRICT = frozenset(("nouns", "verbs", "adjectives"))
 # The answer of a labeler's exemplar in the post's prompt: "most of these words are prepositions".
 ECHO = "preposition"
 # A narrow list: articles, five prepositions and forms of "be", none of which can end a label.
-FUNCTION_WORDS = frozenset("a the in on at by for is are be".split())
+FUNCTION_WORDS = word_set("a the in on at by for is are be")
 SAME_LABEL_LEAST = 10
 LEAK_SHARE = 0.8
 _PAIRS = (("(", ")"), ("[", "]"), ("{", "}"), ("“", "”"))

@@ -9,21 +9,23 @@ _LEAD = re.compile(r"\bthese words\b", re.IGNORECASE)
 _COPULA = re.compile(r"(?:are|is)\s+(?=\S)", re.IGNORECASE)
 _WORDS = re.compile(r"[a-z]+(?:-[a-z]+)*|-[a-z]+|[^a-z\s,]+")
 
+
+def word_set(text: str) -> frozenset[str]:
+    """A list of words as it is read best: with nothing but spaces and line breaks between them."""
+    return frozenset(text.split())
+
+
 # A label is generic where it names nothing but parts of speech (or the affixes that make them) ...
-PARTS_OF_SPEECH = frozenset(
-    """
+PARTS_OF_SPEECH = word_set("""
     noun nouns verb verbs adjective adjectives adverb adverbs pronoun pronouns preposition prepositions
     conjunction conjunctions article articles determiner determiners interjection interjections
     affix affixes prefix prefixes suffix suffixes
-    """.split()
-)
+    """)
 # ... with at most one of their usual attributes before them, and joined by "and" and "or".
-ATTRIBUTES = frozenset(
-    """
+ATTRIBUTES = word_set("""
     possessive personal indefinite definite singular plural proper common feminine masculine first second third person
     positive negative -ly
-    """.split()
-)
+    """)
 _JOINED = frozenset(("and", "or"))
 
 

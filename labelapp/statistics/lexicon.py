@@ -9,37 +9,31 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from labelapp.statistics.labels import label_words
+from labelapp.statistics.labels import label_words, word_set
 
-NUMBER_WORDS = frozenset(
-    """
+NUMBER_WORDS = word_set("""
     zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen
     eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety hundred hundreds thousand thousands
     million millions billion billions trillion trillions dozen dozens first second third fourth fifth sixth seventh
     eighth ninth tenth half quarter
-    """.split()
-)
-PRONOUNS = frozenset(
-    """
+    """)
+PRONOUNS = word_set("""
     i me my mine myself you your yours yourself yourselves he him his himself she her hers herself it its itself
     we us our ours ourselves they them their theirs themselves themself one oneself who whom whose which what that
     this these those somebody someone something anybody anyone anything nobody none nothing everybody everyone
     everything each either neither both all any some few many several such another other others whoever whomever
     whatever whichever thou thee thy thine ye y'all
-    """.split()
-)
-PREPOSITIONS = frozenset(
-    """
+    """)
+PREPOSITIONS = word_set("""
     aboard about above across after against along amid amidst among amongst around as at atop before behind below
     beneath beside besides between beyond but by concerning considering despite down during except excluding following
     for from in inside into less like minus near notwithstanding of off on onto opposite out outside over past pending
     per plus regarding since than through throughout thru till to toward towards under underneath unlike until unto up
     upon versus via vs with within without
-    """.split()
-)
+    """)
 _ROMAN = re.compile(r"(?=[MDCLXVI])M{0,3}(?:C[MD]|D?C{0,3})(?:X[CL]|L?X{0,3})(?:I[XV]|V?I{0,3})")
 # Words that leave a label what it is; "relate to numbers" says less, and is not checked.
-_FILLING = frozenset("all the english common simple basic individual single of in".split())
+_FILLING = word_set("all the english common simple basic individual single of in")
 # "Most of these words": a label fails where no more than half of the tokens are what it says.
 LEAST_SHARE = 0.5
 
@@ -71,8 +65,8 @@ def _is_letter(token: str) -> bool:
 LEXICONS = (
     Lexicon(
         "numbers",
-        frozenset("number numbers numeral numerals digit digits numeric numerical".split()),
-        frozenset("cardinal ordinal roman small large words".split()),
+        word_set("number numbers numeral numerals digit digits numeric numerical"),
+        word_set("cardinal ordinal roman small large words"),
         _is_number,
     ),
     Lexicon("punctuation", frozenset(("punctuation", "punctuations")), frozenset(("mark", "marks")), _is_punctuation),
@@ -81,8 +75,8 @@ LEXICONS = (
         "pronouns",
         frozenset(("pronoun", "pronouns")),
         # A narrower label ("possessive pronouns") holds only where the wider one does.
-        frozenset(
-            "possessive personal indefinite definite singular plural feminine masculine first second third person".split()
+        word_set(
+            "possessive personal indefinite definite singular plural feminine masculine first second third person"
         ),
         lambda token: token.lower() in PRONOUNS,
     ),

@@ -4,25 +4,24 @@ import pytest
 
 from labelapp.judgements.rules import RULES, Answers, rule_for, verdicts_of
 
-
 # In the order of RULES: labeler, verifier, both, both_specific; of a label that says something.
-I, N, U = "interpretable", "not_interpretable", "unparsed"
+YES, NO, OPEN = "interpretable", "not_interpretable", "unparsed"
 
 
 @pytest.mark.parametrize(
     ("verdict", "verification", "expected"),
     [
-        (I, "yes", [I, I, I, I]),
-        (I, "no", [I, N, N, N]),
-        (I, "unparsed", [I, U, U, U]),
-        (I, None, [I, U, U, U]),
-        (N, "yes", [N, I, N, N]),
-        (N, "no", [N, N, N, N]),
-        (N, "unparsed", [N, U, N, N]),
-        (U, "yes", [U, I, U, U]),
-        (U, "no", [U, N, U, U]),
-        ("failed", None, ["failed", U, "failed", "failed"]),
-        ("unsure", None, ["unsure", U, "unsure", "unsure"]),
+        (YES, "yes", [YES, YES, YES, YES]),
+        (YES, "no", [YES, NO, NO, NO]),
+        (YES, "unparsed", [YES, OPEN, OPEN, OPEN]),
+        (YES, None, [YES, OPEN, OPEN, OPEN]),
+        (NO, "yes", [NO, YES, NO, NO]),
+        (NO, "no", [NO, NO, NO, NO]),
+        (NO, "unparsed", [NO, OPEN, NO, NO]),
+        (OPEN, "yes", [OPEN, YES, OPEN, OPEN]),
+        (OPEN, "no", [OPEN, NO, OPEN, OPEN]),
+        ("failed", None, ["failed", OPEN, "failed", "failed"]),
+        ("unsure", None, ["unsure", OPEN, "unsure", "unsure"]),
     ],
 )
 def test_each_cell(verdict, verification, expected):
@@ -31,15 +30,15 @@ def test_each_cell(verdict, verification, expected):
 
 
 def test_a_part_of_speech_is_not_specific():
-    for label, expected in (("verbs", N), ("possessive pronouns", N), ("verbs of motion", I), ("", I)):
-        answers = Answers(I, label, "yes")
-        assert RULES["both"].verdict(answers) == I
+    for label, expected in (("verbs", NO), ("possessive pronouns", NO), ("verbs of motion", YES), ("", YES)):
+        answers = Answers(YES, label, "yes")
+        assert RULES["both"].verdict(answers) == YES
         assert RULES["both_specific"].verdict(answers) == expected, label
 
 
 def test_rules_with_a_verifier_apply_only_where_one_has_answered():
-    assert verdicts_of(Answers(I, "verbs")) == {"labeler": I}
-    assert list(verdicts_of(Answers(N, "", "no"))) == list(RULES)
+    assert verdicts_of(Answers(YES, "verbs")) == {"labeler": YES}
+    assert list(verdicts_of(Answers(NO, "", "no"))) == list(RULES)
     assert [rule.identifier for rule in RULES.values()] == ["labeler@1", "verifier@1", "both@1", "both_specific@1"]
 
 

@@ -16,7 +16,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--revision",
             default=LABELS_REVISION,
-            help=f"of the models that the labels are stored under, beside any with weights (default: {LABELS_REVISION})",
+            help=f"of the models that they are stored under, beside any with weights (default: {LABELS_REVISION})",
         )
         parser.add_argument("--llm", default=RELEASED_LLM, help=f"that gave the answers (default: {RELEASED_LLM})")
 

@@ -9,7 +9,9 @@ from labelapp.figures.report_text import report_lines
 
 
 class Command(BaseCommand):
-    help = "Print what a machine judge says under every verdict rule, by model and circuit, and the audits of its labels."
+    help = (
+        "Print what a machine judge says under every verdict rule, by model and circuit, and the audits of its labels."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
