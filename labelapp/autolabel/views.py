@@ -16,6 +16,7 @@ from labelapp.autolabel.selectors import runs_recent
 from labelapp.autolabel.services import BASELINE_NAME, baseline_run_start
 from labelapp.jobs.pages import progress_response
 from labelapp.jobs.services import JobError
+from labelapp.judgements.models import Judge
 
 RUNS_SHOWN = 50
 MOST_DIGITS = 18  # of an id: what the database's integers hold
@@ -38,6 +39,10 @@ def run(request: SignedInRequest, run_id: int) -> HttpResponse:
         "run": found,
         "selection": selection_words(found.selection),
         "table": rule_table(found, request.user),
+        # Audits look at labels, which only a prompt gives.
+        "audits": reverse("autolabel:audits", args=[f"run-{found.pk}"])
+        if found.judge.type == Judge.Type.PROMPT
+        else "",
         "poll": reverse("autolabel:progress", args=[found.pk]),
         "baseline": BASELINE_NAME,
     }

@@ -6,11 +6,14 @@ What is stored already with the same content is left as it is, so that an import
 from __future__ import annotations
 
 import re
+import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby, islice
 from pathlib import Path
 from typing import TypeVar
 
+from django.core.files.storage import default_storage
+from django.core.files.uploadedfile import UploadedFile
 from django.db import transaction
 
 from labelapp.accounts.models import User
@@ -19,9 +22,9 @@ from labelapp.atlas.keys import DirectionKey, MatrixKey
 from labelapp.atlas.models import Direction, Model
 from labelapp.atlas.tokens import token_escape
 from labelapp.exchange.models import Import
-from labelapp.exchange.readouts import ReadoutsError, readouts_read
+from labelapp.exchange.readouts import ReadoutsError, form_of, readouts_read
 from labelapp.exchange.released import Entry, Place, ReleasedError, answer_verdict, released_read, verification_answer
-from labelapp.jobs.services import storable
+from labelapp.jobs.services import job_create, storable
 from labelapp.judgements.models import LABEL_LENGTH, Judge, Judgement
 from labelapp.judgements.services import Draft, judge_ensure, judgements_record_new
 from labelapp.statistics.audits import MEANING
@@ -30,6 +33,7 @@ from labelapp.statistics.labels import label_of
 T = TypeVar("T")
 
 BATCH = 500
+READOUTS_TASK = "workers.tasks.export.readouts_import"
 LABELS_REVISION = "released"
 READOUTS_REVISION = "imported"
 RELEASED_LLM = "text-davinci-002"
@@ -102,6 +106,43 @@ def labels_read(folder: Path) -> dict[Place, Entry]:
         return released_read(folder)
     except ReleasedError as error:
         raise ImportRefusedError(str(error)) from None
+
+
+def readouts_count(path: Path, *, name: str = "", on_row: OnRow = lambda n: None) -> int:
+    """Read a file through and store nothing: how many readouts it holds. Raises ImportRefusedError."""
+    n = 0
+    try:
+        for _ in readouts_read(path, form=name):
+            n += 1
+            on_row(1)
+    except ReadoutsError as error:
+        raise ImportRefusedError(str(error)) from None
+    return n
+
+
+def upload_start(*, file: UploadedFile[bytes], revision: str, user: User) -> Import:
+    """Keep a file of readouts that came through the page, and enqueue its import.
+
+    Raises ImportRefusedError for what can be seen at once to be wrong; the job finds the rest.
+    """
+    name = storable(file.name or "")[-200:]
+    revision = revision.strip() or READOUTS_REVISION
+    _revision_check(revision)
+    try:
+        form_of(name)
+    except ReadoutsError as error:
+        raise ImportRefusedError(str(error)) from None
+    lines = sum(chunk.count(b"\n") for chunk in file.chunks())
+    file.seek(0)
+    stored = default_storage.save(f"imports/{secrets.token_hex(8)}{Path(name).suffix.lower()}", file)
+    with transaction.atomic():
+        job = job_create(title=f"Import {name}", task=READOUTS_TASK, created_by=user, total=2 * max(lines, 1))
+        made = Import.objects.create(
+            kind=Import.Kind.READOUTS, name=name, revision=revision, file=stored, job=job, created_by=user
+        )
+        job.params = {"import": made.pk}
+        job.save(update_fields=["params"])
+    return made
 
 
 def readouts_import(

@@ -33,18 +33,24 @@ def readouts_read(path: Path, *, form: str = "") -> Iterator[Readout]:
 
     Raises ReadoutsError.
     """
-    suffix = Path(form or path.name).suffix.lower()
-    if suffix not in _ROWS:
-        raise ReadoutsError(f"{form or path.name} is read by its ending, and that must be {FORMS}.")
+    rows = _ROWS[form_of(form or path.name)]
     n = 0
     try:
-        for line, row in _ROWS[suffix](path):
+        for line, row in rows(path):
             yield _readout(line, row)
             n += 1
     except OSError as error:
         raise ReadoutsError(f"{path} cannot be read: {error.strerror or error}.") from None
     if not n:
         raise ReadoutsError(f"{form or path.name} holds no readouts.")
+
+
+def form_of(name: str) -> str:
+    """The ending of a file's name. Raises ReadoutsError where no form belongs to it."""
+    suffix = Path(name).suffix.lower()
+    if suffix not in _ROWS:
+        raise ReadoutsError(f"{name!r} is read by its ending, and that must be {FORMS}.")
+    return suffix
 
 
 def _jsonl_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:

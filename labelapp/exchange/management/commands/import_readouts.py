@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from tqdm import tqdm
 
-from labelapp.exchange.imports import READOUTS_REVISION, ImportRefusedError, readouts_import
+from labelapp.exchange.imports import READOUTS_REVISION, ImportRefusedError, readouts_count, readouts_import
 
 
 class Command(BaseCommand):
@@ -23,7 +23,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         path = options["file"]
         try:
-            with tqdm(unit=" readouts", disable=None) as bar:
+            total = readouts_count(path)  # and is sound to the last line, before anything is stored
+            with tqdm(total=total, unit=" readouts", disable=None) as bar:
                 made = readouts_import(path, revision=options["revision"], on_row=bar.update)
         except ImportRefusedError as error:
             raise CommandError(str(error)) from None
