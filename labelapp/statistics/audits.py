@@ -112,14 +112,11 @@ def lexicon_fails(records: Sequence[Record], exemplars: Sequence[Sequence[str]] 
 
 
 def same_label(records: Sequence[Record], exemplars: Sequence[Sequence[str]] = ()) -> Found:
-    """Labels that at least SAME_LABEL_LEAST directions share, case and a final period apart."""
+    """Labels that at least SAME_LABEL_LEAST directions share, case and a final period apart; the most frequent first."""
     keys = [label_key(record.label) if record.verdict == MEANING else "" for record in records]
     counts = Counter(key for key in keys if key)
-    return {
-        place: f"on {counts[key]} directions"
-        for place, key in enumerate(keys)
-        if key and counts[key] >= SAME_LABEL_LEAST
-    }
+    shared = [(-counts[key], key, place) for place, key in enumerate(keys) if key and counts[key] >= SAME_LABEL_LEAST]
+    return {place: f"on {counts[key]} directions" for _, key, place in sorted(shared)}
 
 
 def exemplar_leak(records: Sequence[Record], exemplars: Sequence[Sequence[str]]) -> Found:
