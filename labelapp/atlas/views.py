@@ -187,7 +187,7 @@ def _matrix_missing(request: SignedInRequest, owner: Model, key: MatrixKey) -> H
 
 def _failure(job: Job) -> str:
     """Why there is nothing to wait for; empty while there is."""
-    if job.is_active:
+    if job.is_open:
         return ""
     if job.state == State.FAILED:
         return job.error or "The job failed without a word; the worker's log says more."

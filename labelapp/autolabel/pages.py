@@ -41,7 +41,7 @@ def runs_listed(runs: Iterable[Run], viewer: User) -> list[ListedRun]:
         matrix__model__in={run.model_id for run in found},
         rule="labeler",
     )
-    sums: dict[tuple[int, int], Counts] = {
+    sums: dict[tuple[int, int | None], Counts] = {
         (row["judge_id"], row["matrix__model_id"]): _counts(row)
         for row in rows.values("judge_id", "matrix__model_id").annotate(**SUMS)
     }

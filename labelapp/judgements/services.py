@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.db import connection, transaction
-from django.db.models import F
+from django.db.models import F, Field, Model
 
 from labelapp.accounts.models import User
 from labelapp.atlas.models import Direction
@@ -272,19 +272,26 @@ def _summaries_add(judge_id: int, counts: Mapping[tuple[int, str, str], int]) ->
     """
     quote = connection.ops.quote_name
     table = quote(Summary._meta.db_table)
-    verdicts = [quote(str(Summary._meta.get_field(verdict).column)) for verdict in Verdict.values]
+    verdicts = [quote(column_of(Summary, verdict)) for verdict in Verdict.values]
     statement = (
         f"INSERT INTO {table} (matrix_id, judge_id, rule, {', '.join(verdicts)}) "
         f"VALUES (%s, %s, %s, {', '.join(['%s'] * len(verdicts))}) ON CONFLICT (matrix_id, judge_id, rule) "
         f"DO UPDATE SET {', '.join(f'{it} = {table}.{it} + EXCLUDED.{it}' for it in verdicts)}"
     )
     cells = sorted({(matrix_id, rule) for matrix_id, rule, _ in counts})  # one order for all writers
-    rows = [
+    rows: list[tuple[Any, ...]] = [
         (matrix_id, judge_id, rule, *(counts.get((matrix_id, rule, verdict), 0) for verdict in Verdict.values))
         for matrix_id, rule in cells
     ]
     with connection.cursor() as cursor:
         cursor.executemany(statement, rows)
+
+
+def column_of(model: type[Model], field: str) -> str:
+    """A field's column, for statements that the ORM has no words for."""
+    column = model._meta.get_field(field)
+    assert isinstance(column, Field)
+    return str(column.column)
 
 
 def _digest(value: Mapping[str, Any]) -> str:

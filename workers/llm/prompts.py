@@ -1,24 +1,31 @@
 """Prompt versions: immutable data, read from YAML files or from a page, checked once and for all here.
 
-The wording lives in four templates. Placeholders are `{exemplars}` (system, instruction or item_format) and,
-in the formats of exemplars and items: `{tokens}` and, for verifiers and detectors, `{label}`; detectors have
-`{list}`, a numbered list, in place of `{tokens}`; exemplars also `{answer}`. A literal brace is written `{{` or `}}`.
+The wording lives in four templates. Placeholders are `{exemplars}` (in system, instruction or item_format) and,
+in the formats of exemplars and items, `{tokens}` and, for verifiers and detectors, `{label}`; detectors have
+`{list}`, a numbered list, in place of `{tokens}`; exemplars have `{answer}` too. A literal brace is `{{` or `}}`.
 Only templates are searched for placeholders: tokens and labels may hold braces, they are never interpreted.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+from workers.llm.errors import PromptError, first_line
 from workers.llm.requests import Endpoint
 
 Kind = Literal["labeler", "verifier", "detector"]
 AnswerFormat = Literal["text", "structured"]
 Parser = Literal["whole", "first_line", "last_line", "structured"]
+
+# A brace that opens a placeholder, two that stand for one, or one that is a mistake.
+PLACEHOLDER = re.compile(r"\{\{|\}\}|\{(?P<name>[^{}]*)\}|[{}]")
 
 
 @dataclass(frozen=True)
@@ -77,24 +84,69 @@ class Prompt:
     @cached_property
     def digest(self) -> str:
         """sha256 (64 hex digits) of the canonical mapping without the name: equal digests ask the same."""
-        raise NotImplementedError
+        body = {key: value for key, value in prompt_to_mapping(self).items() if key != "name"}
+        return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+
+
+def placeholders(template: str, where: str) -> list[str]:
+    """The names of the placeholders in order. Raises PromptError on a brace that is none."""
+    found = []
+    for match in PLACEHOLDER.finditer(template):
+        if match["name"] is not None:
+            found.append(match["name"])
+        elif match[0] in "{}":
+            raise PromptError(
+                f"{where} has a single {match[0]}; write {match[0] * 2} for a brace that is meant as one."
+            )
+    return found
 
 
 def prompt_from_mapping(mapping: Mapping[str, Any]) -> Prompt:
     """A checked prompt. Raises PromptError, whose text names the field and says what to do."""
-    raise NotImplementedError
+    from workers.llm.prompt_checks import prompt_check, prompt_shape
+
+    prompt = prompt_shape(mapping)
+    prompt_check(prompt)
+    return prompt
 
 
 def prompt_to_mapping(prompt: Prompt) -> dict[str, Any]:
     """Every field as JSON values, in the form that `prompt_from_mapping` takes."""
-    raise NotImplementedError
+    mapping = asdict(prompt)
+    mapping["exemplars"] = [{**exemplar, "tokens": list(exemplar["tokens"])} for exemplar in mapping["exemplars"]]
+    mapping["stop"] = list(prompt.stop)
+    return mapping
 
 
 def prompt_read(path: Path | str) -> Prompt:
     """The prompt of a YAML file; its name is the file's unless the file gives one. Raises PromptError."""
-    raise NotImplementedError
+    import yaml
+
+    path = Path(path)
+    try:
+        mapping = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise PromptError(f"The prompt file {path} cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise PromptError(f"The prompt file {path} is not UTF-8 text.") from error
+    except yaml.YAMLError as error:
+        place = getattr(error, "problem_mark", None)
+        line = f" (line {place.line + 1})" if place else ""
+        raise PromptError(f"The prompt file {path} is not YAML: {first_line(error)}{line}.") from error
+    if not isinstance(mapping, dict):
+        raise PromptError(f"The prompt file {path} holds no fields; see fixtures/prompts for examples.")
+    try:
+        return prompt_from_mapping({"name": path.stem, **mapping})
+    except PromptError as error:
+        raise PromptError(f"{path.name}: {error}") from error
 
 
 def prompts_read(folder: Path | str) -> list[Prompt]:
     """All prompts of a folder's `*.yaml`, by name. Raises PromptError, also for two of one name."""
-    raise NotImplementedError
+    found: dict[str, Prompt] = {}
+    for path in sorted(Path(folder).glob("*.yaml")):
+        prompt = prompt_read(path)
+        if prompt.name in found:
+            raise PromptError(f"Two files in {folder} hold a prompt with the name {prompt.name}; rename one.")
+        found[prompt.name] = prompt
+    return [found[name] for name in sorted(found)]

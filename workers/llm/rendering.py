@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from workers.llm.prompts import Prompt
+from workers.llm.errors import PromptError
+from workers.llm.prompts import PLACEHOLDER, Exemplar, Prompt
 from workers.llm.requests import Endpoint, Message, Request
+
+_ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
 @dataclass(frozen=True)
@@ -35,13 +41,28 @@ def render(
     Args:
         tokens: the readout, best first, as Python strings (bytes that are no UTF-8 as `surrogateescape`). The
             first `prompt.tokens_shown` are shown; a detector is shown all.
-        label: what a verifier or detector judges; a labeler's whole statement (`Parsed.statement`).
+        label: what a verifier or detector judges; for a verifier a labeler's whole statement (`Parsed.statement`).
         order_seed: shuffles the tokens shown ("the same list in another order"); None keeps their order.
         exemplar_seed: draws exemplars and their order in place of `prompt.exemplar_seed`.
 
     Raises PromptError where there are no tokens, or a verifier or detector gets no label.
     """
-    raise NotImplementedError
+    if not tokens:
+        raise PromptError("There are no tokens to show.")
+    if prompt.kind != "labeler" and not label.strip():
+        raise PromptError(f"A {prompt.kind} needs a label to judge.")
+    count = len(tokens) if prompt.kind == "detector" else min(prompt.tokens_shown, len(tokens))
+    order = tuple(range(count)) if order_seed is None else permutation(count, order_seed)
+    values = _content(prompt, [tokens[place] for place in order], label)
+    values["exemplars"] = _exemplars(prompt, prompt.exemplar_seed if exemplar_seed is None else exemplar_seed)
+    system, instruction, item = (
+        fill(template, values) for template in (prompt.system, prompt.instruction, prompt.item_format)
+    )
+    body = f"{instruction}\n\n{item}" if instruction else item
+    if prompt.endpoint == "completion":
+        return Rendered("completion", (), body, order)
+    messages = (Message("system", system),) if system else ()
+    return Rendered("chat", (*messages, Message("user", body)), "", order)
 
 
 def request_make(prompt: Prompt, rendered: Rendered, *, identity: str, model: str, is_openai: bool = False) -> Request:
@@ -49,7 +70,28 @@ def request_make(prompt: Prompt, rendered: Rendered, *, identity: str, model: st
 
     OpenAI's own chat endpoint (`is_openai`) wants `max_completion_tokens` where all others know `max_tokens`.
     """
-    raise NotImplementedError
+    is_chat = rendered.endpoint == "chat"
+    sampling = prompt.sampling
+    parameters: dict[str, Any] = {
+        "max_completion_tokens" if is_openai and is_chat else "max_tokens": prompt.max_tokens,
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "seed": sampling.seed,
+        "n": sampling.n if sampling.n > 1 else None,
+        "stop": list(prompt.stop) or None,
+    }
+    if prompt.top_logprobs:
+        parameters |= {"logprobs": True, "top_logprobs": prompt.top_logprobs} if is_chat else {}
+        parameters |= {} if is_chat else {"logprobs": prompt.top_logprobs}
+    return Request(
+        identity=identity,
+        endpoint=rendered.endpoint,
+        model=model,
+        messages=rendered.messages,
+        text=rendered.text,
+        parameters={name: value for name, value in parameters.items() if value is not None},
+        schema=f"{prompt.kind}-1" if prompt.answer_format == "structured" else "",
+    )
 
 
 def token_shown(token: str) -> str:
@@ -58,9 +100,68 @@ def token_shown(token: str) -> str:
     Spaces around it are dropped, as in the post; a token of nothing but spaces stands in quotation marks.
     Control and unseen characters become escapes (`\\n`, `\\x00`, `\\u200b`), bytes that are no UTF-8 `\\xNN`.
     """
-    raise NotImplementedError
+    return _escaped(token.strip(" ")) or f'"{token}"'
 
 
 def label_shown(label: str) -> str:
     """A label as one line: runs of white space become one space, unseen characters escapes."""
-    raise NotImplementedError
+    return _escaped(" ".join(label.split()))
+
+
+def fill(template: str, values: Mapping[str, str]) -> str:
+    """The template with its placeholders replaced in one pass: braces inside the values stay what they are."""
+
+    def value(match: re.Match[str]) -> str:
+        return match[0][0] if match["name"] is None else values[match["name"]]
+
+    return PLACEHOLDER.sub(value, template)
+
+
+def permutation(count: int, seed: int) -> tuple[int, ...]:
+    """0 to count - 1 in an order that depends on the seed alone, on every machine and Python.
+
+    Sorted by the sha256 of seed and place, since the order of `random.shuffle` may change between Pythons.
+    """
+    return tuple(sorted(range(count), key=lambda place: hashlib.sha256(f"{seed}:{place}".encode()).digest()))
+
+
+def exemplars_of(prompt: Prompt, seed: int | None) -> tuple[Exemplar, ...]:
+    """The exemplars that are shown, in their order; None: the first ones, as written."""
+    count = len(prompt.exemplars) if prompt.exemplar_count is None else prompt.exemplar_count
+    order = range(len(prompt.exemplars)) if seed is None else permutation(len(prompt.exemplars), seed)
+    return tuple(prompt.exemplars[place] for place in order[:count])
+
+
+def _exemplars(prompt: Prompt, seed: int | None) -> str:
+    return "\n\n".join(
+        fill(
+            prompt.exemplar_format,
+            {**_content(prompt, exemplar.tokens, exemplar.label), "answer": exemplar.answer},
+        )
+        for exemplar in exemplars_of(prompt, seed)
+    )
+
+
+def _content(prompt: Prompt, tokens: Sequence[str], label: str) -> dict[str, str]:
+    shown = [token_shown(token) for token in tokens]
+    return {
+        "tokens": prompt.joiner.join(shown),
+        "list": "\n".join(f"{number}. {token}" for number, token in enumerate(shown, 1)),
+        "label": label_shown(label),
+    }
+
+
+def _escaped(text: str) -> str:
+    return text if text.isprintable() else "".join(map(_escape, text))
+
+
+def _escape(character: str) -> str:
+    # The same escapes as on the pages (labelapp.atlas.tokens); a test holds the two together.
+    if character.isprintable():
+        return character
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:  # surrogateescape's image of the bytes 0x80 to 0xFF
+        return f"\\x{code - 0xDC00:02x}"
+    if character in _ESCAPES:
+        return _ESCAPES[character]
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"

@@ -124,6 +124,7 @@ def baseline_layer(job: Job) -> None:
     """Let the offline baseline judge the directions of one layer that it has not judged yet."""
     run = Run.objects.select_related("judge", "model").get(pk=job.params["run"])
     settings = BaselineSettings(**job.params["settings"])
+    assert run.model is not None
     baseline = baseline_open(run.model.folder, settings)
     rows = directions_to_judge(run.model, run.judge, selection_from_json(run.selection)).filter(
         matrix__layer=job.params["layer"]
