@@ -26,7 +26,10 @@ class Stop:
 
 def tour_stops(models: Iterable[Model]) -> list[Stop]:
     """Where gpt2-medium is among the models with its weights; nothing otherwise, nor where a name is borrowed."""
-    model = next((it for it in models if it.name == MODEL and it.has_weights), None)
+    named = sorted((it for it in models if it.name == MODEL), key=lambda it: not it.is_default)
+    if not named or not named[0].is_default:
+        return []
+    model = next((it for it in named if it.has_weights), None)  # labels may have been imported under the plain name
     if model is None or model.n_layers <= LAYER or model.n_heads <= max(SEEN):
         return []
     revision = "" if model.is_default else model.revision

@@ -89,14 +89,14 @@ def model(request: SignedInRequest, slug: str) -> HttpResponse:
         return redirect("atlas:model", found.slug)
     colours = colours_of(request, found)
     chosen = next((it for it in colours if it.slug == request.GET.get("colour")), colours[0])
-    beside = matrices_beside(found)
+    beside = list(matrices_beside(found)[: BESIDE_SHOWN + 1])
     context = {
         "model": found,
         "colours": colours,
         "chosen": chosen,
         "grid": overview_grid(found, chosen),
         "beside": beside[:BESIDE_SHOWN],
-        "n_beside": beside.count(),
+        "has_more_beside": len(beside) > BESIDE_SHOWN,
         "panels": panels.model_panels(request, found),
     }
     return render(request, "atlas/model.html", context)

@@ -112,7 +112,7 @@ def lexicon_fails(records: Sequence[Record], exemplars: Sequence[Sequence[str]] 
 
 
 def same_label(records: Sequence[Record], exemplars: Sequence[Sequence[str]] = ()) -> Found:
-    """Labels that at least SAME_LABEL_LEAST directions share, case and a final period apart; the most frequent first."""
+    """Labels that at least SAME_LABEL_LEAST directions share, case and a final period apart, most frequent first."""
     keys = [label_key(record.label) if record.verdict == MEANING else "" for record in records]
     counts = Counter(key for key in keys if key)
     shared = [(-counts[key], key, place) for place, key in enumerate(keys) if key and counts[key] >= SAME_LABEL_LEAST]

@@ -53,7 +53,9 @@ def test_the_items_are_paged(source, owner_client, django_assert_max_num_queries
     assert status == 200 and f"1 to {PAGE_ROWS} of 61" in html and 'rel="next"' in html and 'rel="prev"' not in html
     assert html.count("gpt2-small/mlp_in.1/") >= PAGE_ROWS - 1
     status, html = get(owner_client, source, "generic", f"?from={PAGE_ROWS}")
-    assert status == 200 and f"{PAGE_ROWS + 1} to 61 of 61" in html and 'rel="prev"' in html and 'rel="next"' not in html
+    assert (
+        status == 200 and f"{PAGE_ROWS + 1} to 61 of 61" in html and 'rel="prev"' in html and 'rel="next"' not in html
+    )
     assert get(owner_client, source, "generic", "?from=9000")[0] == 200
     for query in ("?from=x", "?from=-1", "?from=" + "9" * 30):
         assert get(owner_client, source, "generic", query)[0] == 404
@@ -78,7 +80,7 @@ def test_what_is_still_to_be_judged_blind_is_left_out(source, owner, annotator, 
     cut = Direction.objects.get(matrix__address="mlp_in.0", index=2)
     project = project_create(name="P", owner=owner, directions=Direction.objects.filter(pk=cut.pk), guidelines="J.")
     Membership.objects.create(project=project, user=annotator, role=Membership.Role.ANNOTATOR)
-    status, html = get(annotator_client, source)
+    html = get(annotator_client, source)[1]
     assert "Without 1 direction that you are still to judge blind" in html
     assert findings(source, annotator).n == 65 and not findings(source, annotator).found["truncated_certain"]
     assert CUT[1].removeprefix("most of these words are ") not in get(annotator_client, source, "truncated_certain")[1]

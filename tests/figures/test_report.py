@@ -46,6 +46,7 @@ FIRST_AND_LAST = [(0.544, 0.789), (0.367, 0.500), (0.472, 0.728), (0.311, 0.533)
 
 
 def printed(capsys, *options):
+    capsys.readouterr()
     call_command("report", *options)
     return capsys.readouterr().out
 
@@ -66,7 +67,9 @@ def test_the_released_labels_give_the_known_answers(capsys):
     zero, rest = found.where(lambda it: it.index == 0), found.where(lambda it: it.index != 0)
     assert [round(it.fraction("verifier"), 3) for it in (zero, rest)] == [0.528, 0.710]
     assert [round(it.fraction("both"), 3) for it in (zero, rest)] == [0.306, 0.594]
-    quarters = [tuple(round(it.quarter(last=last).fraction("both"), 3) for last in (False, True)) for it in found.slices]
+    quarters = [
+        tuple(round(it.quarter(last=last).fraction("both"), 3) for last in (False, True)) for it in found.slices
+    ]
     assert quarters == FIRST_AND_LAST
     repeated = found.repeated["both"]
     assert (repeated.sets, repeated.directions, repeated.pairs) == (13, 61, 217)
@@ -103,7 +106,8 @@ def test_made_up_labels_by_slice(tmp_path, capsys):
     found = json.loads(printed(capsys, "--json").splitlines()[-1])
     assert set(found) == {"slices", "audits"}
     assert found["slices"] == [
-        {"model": "gpt2-small", "circuit": "mlp_in", "n": 8, "labeler": 6, "verifier": 5, "both": 4, "both_specific": 2},
+        {"model": "gpt2-small", "circuit": "mlp_in", "n": 8, "labeler": 6, "verifier": 5, "both": 4,
+         "both_specific": 2},
         {"model": "gpt2-xl", "circuit": "mlp_out", "n": 6, "labeler": 4, "verifier": 3, "both": 2, "both_specific": 1},
     ]  # fmt: skip
     counts = {(it["audit"], it["model"]): it["count"] for it in found["audits"]}
@@ -139,6 +143,6 @@ def test_nothing_to_report_is_said_in_a_sentence(tmp_path):
     call_command("import_labels", str(pairs_write(tmp_path / "labels")))
     with pytest.raises(CommandError, match="There is no machine judge 'nobody'"):
         call_command("report", "--judge", "nobody")
-    with pytest.raises(CommandError, match="Nothing stands of .* from run:9"):
+    with pytest.raises(CommandError, match=r"Nothing stands of .* from run:9"):
         call_command("report", "--source", "run:9")
     assert report(judge_reported(str(Judge.objects.first().pk))).whole.n == 8

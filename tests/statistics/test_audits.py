@@ -76,7 +76,7 @@ def test_the_same_label_on_many_directions_most_frequent_first():
     many = [record(SAID + "are verbs.")] * (SAME_LABEL_LEAST + 1)
     found = AUDITS["same_label"].find([*few, *some, *many], ())
     assert len(found) == len(some) + len(many)
-    assert list(found)[0] == len(few) + len(some) and found[len(few)] == f"on {SAME_LABEL_LEAST} directions"
+    assert next(iter(found)) == len(few) + len(some) and found[len(few)] == f"on {SAME_LABEL_LEAST} directions"
 
 
 def test_an_exemplar_among_the_items():
