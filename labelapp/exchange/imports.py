@@ -187,10 +187,10 @@ def _judges(llm: str) -> tuple[Judge, Judge]:
     labeler, verifier = (
         judge_ensure(
             type=Judge.Type.PROMPT,
-            name=f"{llm}, released {role}"[:200],
+            name=f"{llm}{named}, released"[:200],
             parameters={"llm": llm, "prompts": "post", "role": role},
         )
-        for role in ("labeler", "verifier")
+        for role, named in (("labeler", ""), ("verifier", " verifier"))
     )
     return labeler, verifier
 

@@ -87,7 +87,7 @@ RULES = {
         Rule(
             "both_specific",
             1,
-            "as both, and the label is not merely a part of speech",
+            "both say so, and the label is not merely a part of speech",
             _both_specific,
             needs_verifier=True,
         ),

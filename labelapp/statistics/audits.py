@@ -193,7 +193,7 @@ AUDITS: Mapping[str, Audit] = {
         Audit(
             "exemplar_leak",
             "Exemplar among the items",
-            f"An exemplar of the prompts and the readout share {LEAK_SHARE:.0%} or more of their tokens.",
+            f"An exemplar of the prompts and the readout share {100 * LEAK_SHARE:.0f} % or more of their tokens.",
             exemplar_leak,
             in_report=False,
         ),

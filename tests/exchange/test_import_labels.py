@@ -49,7 +49,7 @@ def test_both_forms_bring_the_same(tmp_path, write):
     ]
     assert found["readouts"][0][1:] == (["Dog", "dog", ",", "cat"], None, None)  # a token can be a comma
     assert found["judgements"][0] == (
-        0, "text-davinci-002, released labeler", "interpretable", "relate to animals",
+        0, "text-davinci-002, released", "interpretable", "relate to animals",
         {"answer": ANIMALS[1], "verifier_answer": "yes"}, 4, "yes",
     )  # fmt: skip
     assert [row[2] for row in found["judgements"][2:6]] == [
