@@ -46,7 +46,10 @@ class Readout:
 
 
 def model_ensure(*, name: str, revision: str, source: str, shape: Shape | None = None) -> Model:
-    """The model without weights of this name and revision. Raises ImportedError where weights have that address."""
+    """The model without weights of this name and revision, locked until the caller's transaction ends.
+
+    Raises ImportedError where weights have that address.
+    """
     shape = shape or Shape()
     model, _ = Model.objects.get_or_create(
         name=name,
@@ -72,7 +75,8 @@ def model_ensure(*, name: str, revision: str, source: str, shape: Shape | None =
             f"{name}@{revision} is stored with its weights; import the readouts under another --revision, "
             "and they stand beside it."
         )
-    return model
+    # One import of a model at a time: a second one waits here, and then sees what the first has stored.
+    return Model.objects.select_for_update().get(pk=model.pk)
 
 
 @dataclass

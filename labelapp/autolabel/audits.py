@@ -13,7 +13,7 @@ from labelapp.accounts.models import User
 from labelapp.atlas import panels
 from labelapp.atlas.models import Direction
 from labelapp.autolabel.answers import answers_standing
-from labelapp.autolabel.models import Run
+from labelapp.autolabel.models import PromptVersion, Run
 from labelapp.exchange.models import Import
 from labelapp.exchange.released import EXEMPLARS
 from labelapp.judgements.models import Judge, Judgement, Verification
@@ -130,8 +130,12 @@ def _findings(source: Source, state: tuple[int, int | None, int], hidden: frozen
 
 
 def exemplars_of(judge: Judge) -> Sequence[Sequence[str]]:
-    """The token lists in the prompts of a judge, as far as they are known."""
-    return EXEMPLARS if judge.parameters.get("prompts") == "post" else ()
+    """The token lists in a judge's prompts: of its prompt versions, or of the post's."""
+    if judge.parameters.get("prompts") == "post":
+        return EXEMPLARS
+    digests = [judge.parameters.get(role) for role in ("labeler", "verifier")]
+    bodies = PromptVersion.objects.filter(digest__in=[it for it in digests if isinstance(it, str)])
+    return [it["tokens"] for body in bodies.values_list("body", flat=True) for it in body.get("exemplars", [])]
 
 
 def audit_items(found: Mapping[int, str], *, start: int = 0, limit: int | None = PAGE_ROWS) -> list[AuditItem]:

@@ -70,9 +70,11 @@ def labels_import(
     Returns None, and changes nothing, where all of it is stored already. Raises ImportRefusedError.
     """
     _revision_check(revision)
-    labeler, verifier = _judges(llm)
+    if not llm.strip():
+        raise ImportRefusedError("Name the language model that gave the answers.")
     try:
         with transaction.atomic():
+            labeler, verifier = _judges(llm.strip())
             made = Import.objects.create(
                 kind=Import.Kind.LABELS, name=storable(name)[:200], judge=labeler, revision=revision,
                 created_by=created_by,

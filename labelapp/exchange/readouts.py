@@ -146,7 +146,9 @@ def _tokens(line: int, row: dict[str, Any]) -> list[str]:
             found[int(place)] = bytes.fromhex(digits).decode("utf-8", "surrogateescape")
         except (TypeError, ValueError):
             raise _error(line, f"the bytes of token {place} are not hexadecimal") from None
-    for place, token in enumerate(found):
+    if is_utf8("".join(tokens)):
+        return found
+    for place, token in enumerate(tokens):
         if not is_utf8(token) and str(place) not in given:
             raise _error(line, f"token {place} holds half of a character; write its bytes into token_bytes")
     return found

@@ -1,23 +1,28 @@
 """The audits of an import as pages and as a command, and what a person who judges blind sees of them."""
 
 import json
+from pathlib import Path
 
 import pytest
+from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.urls import reverse
 
 from labelapp.atlas.models import Direction
 from labelapp.autolabel.audits import PAGE_ROWS, audit_items, findings, source_get
+from labelapp.autolabel.prompts import prompt_store
 from labelapp.autolabel.services import baseline_run_start
 from labelapp.exchange.models import Import
 from labelapp.judgements.models import Judgement
-from labelapp.judgements.services import judgement_withdraw
+from labelapp.judgements.services import Draft, judge_ensure, judgement_withdraw, judgements_record_new
 from labelapp.labelling.models import Membership
 from labelapp.labelling.services import item_judge, project_create
 from tests.exchange.released_files import ALL, CUT, VERBS, pairs_write
 from tests.factories import DirectionFactory, machine_says
+from workers.llm.prompts import prompts_read
 
+PROMPTS = Path(settings.BASE_DIR) / "fixtures" / "prompts"
 pytestmark = pytest.mark.django_db
 
 
@@ -124,3 +129,23 @@ def test_a_run_of_prompts_has_audits_and_the_baseline_has_none(owner_client):
     assert len(found.found["generic"]) == 1 and not found.found["truncated"]
     (item,) = audit_items(found.found["generic"])
     assert item.direction == direction and item.verification == ""
+
+
+def test_an_exemplar_of_the_runs_own_prompts_is_found_among_its_items():
+    prompt = next(it for it in prompts_read(PROMPTS) if it.kind == "labeler" and it.exemplars)
+    version = prompt_store(prompt)
+    tokens = list(prompt.exemplars[0].tokens)
+    direction, other = (
+        DirectionFactory(tokens=[f" {it}" for it in tokens], token_ids=None, scores=None),
+        DirectionFactory(),
+    )
+    run = baseline_run_start(model=direction.matrix.model)
+    judge = judge_ensure(type="prompt", name="p", parameters={"labeler": version.digest, "verifier": None})
+    judgements_record_new(
+        judge=judge,
+        source=run.source,
+        drafts=[Draft(it.pk, "not_interpretable", tokens_shown=len(tokens)) for it in (direction, other)],
+    )
+    type(run).objects.update(judge=judge)
+    (item,) = audit_items(findings(source_get(run.source)).found["exemplar_leak"])
+    assert item.direction == direction and "with the exemplar" in item.note

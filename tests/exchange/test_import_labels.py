@@ -35,7 +35,9 @@ def stored():
 
 
 def nothing_stored():
-    return not any(it.objects.exists() for it in (Model, Matrix, Direction, Judgement, Verification, Import, Summary))
+    return not any(
+        it.objects.exists() for it in (Model, Matrix, Direction, Judge, Judgement, Verification, Import, Summary)
+    )
 
 
 @pytest.mark.parametrize("write", [pairs_write, merged_write])
@@ -201,6 +203,8 @@ def test_a_foreign_folder_gets_one_sentence(tmp_path):
     for folder, sentence in ((tmp_path, "holds no released labels"), (tmp_path / "none", "is no folder")):
         with pytest.raises(CommandError, match=sentence):
             run(folder)
+    with pytest.raises(CommandError, match="Name the language model"):
+        run(pairs_write(tmp_path / "labels"), "--llm", " ")
     with pytest.raises(CommandError, match="cannot be a revision"):
         run(pairs_write(tmp_path / "labels"), "--revision", "A/B")
     assert nothing_stored()
