@@ -88,7 +88,9 @@ def source_get(address: str) -> Source:
     if kind == "run":
         run = Run.objects.filter(pk=pk).select_related("judge", "model").first()
         if run is not None:
-            return Source(kind, pk, run.judge, f"Run {pk}: {run.judge} on {run.model}", run.created_at)
+            return Source(
+                kind, pk, run.judge, f"Run {pk}: {run.judge}{f' on {run.model}' if run.model else ''}", run.created_at
+            )
     if kind == "import":
         made = Import.objects.filter(pk=pk).select_related("judge").first()
         if made is not None and made.judge is not None:

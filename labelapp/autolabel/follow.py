@@ -10,12 +10,12 @@ from django.core.management.base import CommandError
 from tqdm import tqdm
 
 from labelapp.autolabel.models import Run
+from labelapp.autolabel.pages import money_words
 from labelapp.autolabel.selectors import run_errors, run_tally
 from labelapp.jobs.control import job_pause
 from labelapp.jobs.follow import job_wait
 from labelapp.jobs.models import State
 from labelapp.jobs.selectors import JobProgress
-from workers.llm.prices import dollars
 
 COMMAND = "manage.py autolabel"
 
@@ -70,14 +70,6 @@ def left_sentence(run: Run, *, paused: bool) -> str:
         f"Run {run.pk} goes on in the workers: {done}. `{COMMAND} --resume {run.pk}` shows it again, "
         f"`--pause {run.pk}` pauses it, `--cancel {run.pk}` ends it."
     )
-
-
-def money_words(run: Run) -> str:
-    """ "$0.12 spent of $2.00", "cost unknown"."""
-    if not run.has_price:
-        return "cost unknown"
-    words = f"{dollars(run.spent + run.lost)} spent"
-    return words if run.budget is None else f"{words} of {dollars(run.budget)}"
 
 
 class _Shown:

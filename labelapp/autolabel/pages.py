@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,10 +13,12 @@ from labelapp.accounts.models import User
 from labelapp.atlas import panels
 from labelapp.atlas.selection import matrix_filter, selection_from_json
 from labelapp.autolabel.models import Run
+from labelapp.autolabel.selection import run_selection_words
 from labelapp.jobs.selectors import JobProgress, jobs_progress
 from labelapp.judgements.models import Summary, Verdict
 from labelapp.judgements.tables import SUMS, RuleTable, rule_tables
 from labelapp.judgements.visibility import count_is_shown
+from workers.llm.prices import dollars
 
 Counts = dict[str, int]
 
@@ -24,7 +27,7 @@ Counts = dict[str, int]
 class ListedRun:
     run: Run
     progress: JobProgress
-    counts: Counts  # of the judge on the whole model, under the rule `labeler`
+    counts: Counter[str]  # of the judge on the whole model, under the rule `labeler`
     is_shown: bool  # the counts give nothing away that the viewer is still to judge blind
 
     @property
@@ -36,23 +39,20 @@ class ListedRun:
 def runs_listed(runs: Iterable[Run], viewer: User) -> list[ListedRun]:
     """With the verdicts of each run's judge on its model, read at once."""
     found = list(runs)
-    rows = Summary.objects.filter(
-        judge__in={run.judge_id for run in found},
-        matrix__model__in={run.model_id for run in found},
-        rule="labeler",
-    )
-    sums: dict[tuple[int, int | None], Counts] = {
-        (row["judge_id"], row["matrix__model_id"]): _counts(row)
-        for row in rows.values("judge_id", "matrix__model_id").annotate(**SUMS)
-    }
-    none_yet: Counts = dict.fromkeys(Verdict.values, 0)
+    rows = Summary.objects.filter(judge__in={run.judge_id for run in found}, rule="labeler")
+    # By judge and model, and by judge alone for runs over several models.
+    sums: dict[tuple[int, int | None], Counter[str]] = defaultdict(Counter)
+    for row in rows.values("judge_id", "matrix__model_id").annotate(**SUMS):
+        for model_id in (row["matrix__model_id"], None):
+            sums[row["judge_id"], model_id].update(_counts(row))
     progress = jobs_progress(run.job_id for run in found)
     blind = panels.hidden_directions(viewer).order_by().values_list("matrix__model_id")
-    hidden = dict(blind.annotate(n=Count("pk")))
+    hidden: Counter[int | None] = Counter(dict(blind.annotate(n=Count("pk"))))
+    hidden[None] = hidden.total()
     listed = []
     for run in found:
-        counts = sums.get((run.judge_id, run.model_id), none_yet)
-        is_shown = count_is_shown(sum(counts.values()), hidden.get(run.model_id, 0))
+        counts = sums[run.judge_id, run.model_id]
+        is_shown = count_is_shown(counts.total(), hidden[run.model_id])
         listed.append(ListedRun(run, progress[run.job_id], counts, is_shown))
     return listed
 
@@ -60,12 +60,22 @@ def runs_listed(runs: Iterable[Run], viewer: User) -> list[ListedRun]:
 def rule_table(run: Run, viewer: User) -> RuleTable | None:
     """What the run's judge says of its selection by circuit, under every rule side by side."""
     selected = matrix_filter(selection_from_json(run.selection), prefix="matrix__")
-    return next(iter(rule_tables(selected & Q(judge=run.judge_id, matrix__model=run.model_id), viewer)), None)
+    # Of several models, where a project's are: all that the judge has judged.
+    of_model = Q(matrix__model=run.model_id) if run.model_id else Q()
+    return next(iter(rule_tables(selected & of_model & Q(judge=run.judge_id), viewer)), None)
+
+
+def money_words(run: Run) -> str:
+    """ "$0.12 spent of $2.00", "cost unknown"."""
+    if not run.has_price:
+        return "cost unknown"
+    words = f"{dollars(run.spent + run.lost)} spent"
+    return words if run.budget is None else f"{words} of {dollars(run.budget)}"
 
 
 def selection_words(selection: dict[str, Any]) -> str:
     """As a phrase: "ov, mlp_in in layers 0, 3"."""
-    return selection_from_json(selection).words
+    return run_selection_words(selection)
 
 
 def _counts(row: Mapping[str, Any]) -> Counts:

@@ -9,5 +9,6 @@ urlpatterns = [
     path("audits/<slug:address>/", audit_views.audits, name="audits"),
     path("audits/<slug:address>/<slug:name>/", audit_views.audit, name="audit"),
     path("<int:run_id>/", views.run, name="run"),
+    path("<int:run_id>/retry-failed/", views.retry_failed, name="retry_failed"),
     path("<int:run_id>/progress/", views.progress, name="progress"),
 ]

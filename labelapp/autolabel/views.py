@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.contrib import messages
+from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -10,11 +11,13 @@ from django.views.decorators.http import require_GET, require_POST
 
 from labelapp.accounts.typing import SignedInRequest
 from labelapp.atlas.models import Model
+from labelapp.autolabel.follow import money_words
 from labelapp.autolabel.models import Run
 from labelapp.autolabel.pages import rule_table, runs_listed, selection_words
-from labelapp.autolabel.selectors import runs_recent
+from labelapp.autolabel.runs import failed_again
+from labelapp.autolabel.selectors import run_tally, runs_recent
 from labelapp.autolabel.services import BASELINE_NAME, baseline_run_start
-from labelapp.jobs.pages import progress_response
+from labelapp.jobs.pages import may_control, progress_response
 from labelapp.jobs.services import JobError
 from labelapp.judgements.models import Judge
 
@@ -35,6 +38,7 @@ def runs(request: SignedInRequest) -> HttpResponse:
 @require_GET
 def run(request: SignedInRequest, run_id: int) -> HttpResponse:
     found = _run_get(run_id)
+    tally = run_tally(found)
     context = {
         "run": found,
         "selection": selection_words(found.selection),
@@ -45,8 +49,24 @@ def run(request: SignedInRequest, run_id: int) -> HttpResponse:
         else "",
         "poll": reverse("autolabel:progress", args=[found.pk]),
         "baseline": BASELINE_NAME,
+        "money": money_words(found),
+        "tally": tally,
+        "may_retry": tally.failed and not found.job.is_open and may_control(request.user, found.job),
     }
     return render(request, "autolabel/run.html", context)
+
+
+@require_POST
+def retry_failed(request: SignedInRequest, run_id: int) -> HttpResponse:
+    """Ask about a run's failed directions again, and about nothing else."""
+    found = _run_get(run_id)
+    if not may_control(request.user, found.job):
+        raise PermissionDenied("Only who started a run may start it again.")
+    try:
+        failed_again(found)
+    except JobError as error:
+        messages.warning(request, str(error))
+    return redirect("autolabel:run", found.pk)
 
 
 @require_GET
@@ -72,4 +92,6 @@ def start(request: SignedInRequest) -> HttpResponse:
 
 
 def _run_get(run_id: int) -> Run:
-    return get_object_or_404(Run.objects.select_related("judge", "model", "job", "created_by"), pk=run_id)
+    return get_object_or_404(
+        Run.objects.select_related("judge", "model", "job", "created_by", "labeler", "verifier"), pk=run_id
+    )

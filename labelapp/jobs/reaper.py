@@ -29,7 +29,9 @@ def reap() -> int:
         state=State.QUEUED, lease_token="", lease_expires_at=None, sends=0, send_at=now
     )
     changed += queued_parts_follow(Job.objects.all())
-    for job in Job.objects.filter(state=State.QUEUED, send_at__lte=now).order_by("pk")[:MAX_SENDS_A_ROUND]:
+    for job in (
+        Job.objects.filter(state=State.QUEUED, send_at__lte=now).exclude(task="").order_by("pk")[:MAX_SENDS_A_ROUND]
+    ):
         job_send(job)
         changed += 1
     WorkerBeat.objects.filter(seen_at__lt=now - timedelta(days=1)).delete()

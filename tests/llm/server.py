@@ -73,8 +73,8 @@ class State:
         for rule in self.rules:
             if rule["when"] in prompt and rule.get("times", math.inf) > 0:
                 rule["times"] = rule.get("times", math.inf) - 1
-                return rule
-        return self.plan.popleft() if self.plan else self.default
+                return {"do": "ok", **rule}
+        return {"do": "ok", **(self.plan.popleft() if self.plan else self.default)}
 
     def seen(self) -> dict[str, Any]:
         repeated = sum(number > 1 for number in self.bodies.values())
@@ -139,13 +139,15 @@ class Connection(asyncio.Protocol):
         is_chat = path.endswith("/chat/completions")
         prompt = "\n".join(message["content"] for message in asked["messages"]) if is_chat else asked["prompt"]
         behaviour = state.behaviour(prompt)
-        state.requests.append({"at": time.time(), "path": path, "headers": headers, "body": asked, **behaviour})
+        state.requests.append(
+            {"at": time.time(), "path": path, "headers": headers, "body": asked, "did": behaviour["do"]}
+        )
         state.counts["asked"] += 1
-        state.counts[behaviour["do"]] += 1
+        state.counts[did] += 1
         state.open += 1
         state.most_open = max(state.most_open, state.open)
-        delay = state.latency + (behaviour.get("seconds", 0) if behaviour["do"] == "slow" else 0)
-        if behaviour["do"] == "hang":
+        delay = state.latency + (behaviour.get("seconds", 0) if did == "slow" else 0)
+        if did == "hang":
             delay = 3600.0
         act = (behaviour, asked, is_chat, prompt, body, headers)
         self.timer = asyncio.get_running_loop().call_later(delay, self.act, *act)
@@ -182,7 +184,8 @@ class Connection(asyncio.Protocol):
             raw = json.dumps(answer).encode()
             self.trickle(head_of(200, len(raw)) + raw, behaviour["seconds"])
         else:
-            self.state.bodies[hashlib.sha256(body).hexdigest()] += 1
+            if what in ("ok", "slow"):
+                self.state.bodies[hashlib.sha256(body).hexdigest()] += 1
             self.respond(200, answer)
 
     def trickle(self, raw: bytes, seconds: float) -> None:
@@ -298,7 +301,7 @@ class Server:
         return self._ask("/seen")
 
     def requests(self) -> list[dict[str, Any]]:
-        """The last requests: `at`, `path`, `headers`, `body`, and what was done."""
+        """The last requests: `at` (time.time()), `path`, `headers`, `body`, and what it `did`."""
         return self._ask("/requests")
 
     def _ask(self, path: str, content: Any = None) -> Any:

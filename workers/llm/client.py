@@ -179,7 +179,9 @@ def answer_read(body: str | bytes, request: Request, *, latency: float) -> Answe
     if len(texts) < request.samples:
         raise _bad(f"it holds {len(texts)} of the {request.samples} answers asked for (n)", is_transient=False)
     if not any(text.strip() for text in texts) and not {"length", "content_filter"} & set(finish_reasons):
-        raise CallError("empty", "The answer is empty.", may_be_billed=True, is_transient=True)
+        # At temperature 0 the model would say nothing again, for the same money.
+        would_vary = bool(request.parameters.get("temperature", 1))
+        raise CallError("empty", "The answer is empty.", may_be_billed=True, is_transient=would_vary)
     return answer
 
 

@@ -126,6 +126,7 @@ class _Execution:
         try:
             await asyncio.wait(members)
         finally:
+            self.stopping.set()
             everything = [*members, watcher] if watcher else members
             for task in everything:
                 task.cancel()
@@ -156,7 +157,7 @@ class _Execution:
 
     async def draw(self, drawn: AsyncGenerator[Work, None]) -> Work | None:
         async with self.drawing:
-            return await anext(drawn, None)
+            return None if self.stopping.is_set() else await anext(drawn, None)
 
     async def unless_stopped(self, waiting: Awaitable[Result]) -> Result | None:
         """What is waited for, or None where the run was stopped meanwhile."""

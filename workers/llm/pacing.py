@@ -163,7 +163,7 @@ elseif now + amount > hold then
 end
 redis.call('HSET', KEYS[1], 'requests', string.format('%.0f', requests), 'tokens', string.format('%.0f', tokens),
   'hold', string.format('%.0f', hold), 'epoch', string.format('%.0f', epoch))
-redis.call('PEXPIRE', KEYS[1], math.ceil(math.max(requests, tokens, hold, now) - now) / 1000 + 3600000)
+redis.call('PEXPIRE', KEYS[1], string.format('%.0f', (math.max(requests, tokens, hold) - now) / 1000 + 3600000))
 return {string.format('%.0f', start - now), string.format('%.0f', epoch)}
 """
 

@@ -65,10 +65,13 @@ def render(
     return Rendered("chat", (*messages, Message("user", body)), "", order)
 
 
-def request_make(prompt: Prompt, rendered: Rendered, *, identity: str, model: str, is_openai: bool = False) -> Request:
-    """The call that asks `model` the rendered prompt; `identity` is the provider's (`ProviderConfig.identity`).
+def request_make(
+    prompt: Prompt, rendered: Rendered, *, identity: str, model: str, is_openai: bool = False, logprobs: bool = True
+) -> Request:
+    """The call that asks `model` the rendered prompt; the other arguments are `ProviderConfig`'s properties.
 
     OpenAI's own chat endpoint (`is_openai`) wants `max_completion_tokens` where all others know `max_tokens`.
+    `logprobs` False leaves log-probabilities out even where the prompt asks for them: some servers refuse them.
     """
     is_chat = rendered.endpoint == "chat"
     sampling = prompt.sampling
@@ -80,7 +83,7 @@ def request_make(prompt: Prompt, rendered: Rendered, *, identity: str, model: st
         "n": sampling.n if sampling.n > 1 else None,
         "stop": list(prompt.stop) or None,
     }
-    if prompt.top_logprobs:
+    if prompt.top_logprobs and logprobs:
         parameters |= {"logprobs": True, "top_logprobs": prompt.top_logprobs} if is_chat else {}
         parameters |= {} if is_chat else {"logprobs": prompt.top_logprobs}
     return Request(
