@@ -11,9 +11,8 @@ from django.views.decorators.http import require_GET, require_POST
 
 from labelapp.accounts.typing import SignedInRequest
 from labelapp.atlas.models import Model
-from labelapp.autolabel.follow import money_words
 from labelapp.autolabel.models import Run
-from labelapp.autolabel.pages import rule_table, runs_listed, selection_words
+from labelapp.autolabel.pages import money_words, rule_table, runs_listed, selection_words
 from labelapp.autolabel.runs import failed_again
 from labelapp.autolabel.selectors import run_tally, runs_recent
 from labelapp.autolabel.services import BASELINE_NAME, baseline_run_start

@@ -139,9 +139,8 @@ class Connection(asyncio.Protocol):
         is_chat = path.endswith("/chat/completions")
         prompt = "\n".join(message["content"] for message in asked["messages"]) if is_chat else asked["prompt"]
         behaviour = state.behaviour(prompt)
-        state.requests.append(
-            {"at": time.time(), "path": path, "headers": headers, "body": asked, "did": behaviour["do"]}
-        )
+        did = behaviour["do"]
+        state.requests.append({"at": time.time(), "path": path, "headers": headers, "body": asked, "did": did})
         state.counts["asked"] += 1
         state.counts[did] += 1
         state.open += 1

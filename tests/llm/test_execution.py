@@ -254,7 +254,10 @@ def test_what_breaks_the_run_is_raised_after_the_calls_under_way(server, config,
     async def act():
         provider = client_open(config)
         pacer = BrokenPacer() if where == "pacer" else None
-        await execute(work(), provider, pacer, in_flight=3, on_outcome=on_outcome)
+        try:
+            await execute(work(), provider, pacer, in_flight=3, on_outcome=on_outcome)
+        finally:
+            await provider.close()
 
     with pytest.raises((RuntimeError, PacingError)):
         asyncio.run(act())
