@@ -40,7 +40,8 @@ class Grid:
 
 def colours_of(request: HttpRequest, model: Model) -> list[OverviewColour]:
     """By what the overview can be coloured: first what needs no judge, then what other rooms offer."""
-    return [TOP_SINGULAR_VALUE, *overview_colours(request, model)]
+    first = TOP_SINGULAR_VALUE if model.has_weights else N_IMPORTED
+    return [first, *overview_colours(request, model)]
 
 
 def overview_grid(model: Model, colour: OverviewColour) -> Grid:
@@ -51,7 +52,7 @@ def overview_grid(model: Model, colour: OverviewColour) -> Grid:
     groups = [Group(CIRCUIT_NAMES[name], _heads(model, name)) for name in circuits]
     places = [(name, head) for name in circuits for head in _heads(model, name)]
     rows = [
-        (layer, [_cell(_key(model, name, layer, head), stored, values) for name, head in places])
+        (layer, [_cell(model, _key(model, name, layer, head), stored, values) for name, head in places])
         for layer in range(model.n_layers)
     ]
     return Grid(groups, rows, len(stored))
@@ -79,6 +80,20 @@ TOP_SINGULAR_VALUE = OverviewColour(
 )
 
 
+def _imported_counts(model: Model) -> dict[int, CellValue]:
+    rows = dict(matrices_raw(model).values_list("pk", "n_vectors"))
+    most = max(rows.values(), default=0) or 1
+    return {pk: CellValue(n / most, str(n), f"{n} vectors imported") for pk, n in rows.items()}
+
+
+N_IMPORTED = OverviewColour(
+    slug="n",
+    name="Vectors imported",
+    explanation="Each cell shows how many vectors' readouts were imported for its matrix.",
+    values=_imported_counts,
+)
+
+
 def number(value: float) -> str:
     """Three figures at most, for a small cell."""
     return f"{value:.0f}" if value >= 99.5 else f"{value:.1f}" if value >= 9.95 else f"{value:.2f}"
@@ -92,9 +107,11 @@ def _key(model: Model, circuit: str, layer: int, head: int | None) -> MatrixKey:
     return MatrixKey(model.name, circuit, layer, head, "" if model.is_default else model.revision)
 
 
-def _cell(key: MatrixKey, stored: Mapping[str, int], values: Mapping[int, CellValue]) -> Cell:
+def _cell(model: Model, key: MatrixKey, stored: Mapping[str, int], values: Mapping[int, CellValue]) -> Cell:
     pk = stored.get(key.address)
     title = matrix_title(key)
+    if pk is None and not model.has_weights:
+        return Cell(key, f"{title}: not imported", False, "–", 0)
     if pk is None:
         return Cell(key, f"{title}: not computed yet, opening it does it", False, "", 0)
     value = values.get(pk)

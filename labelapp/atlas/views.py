@@ -31,6 +31,7 @@ from labelapp.atlas.search import Search, directions_holding, tokens_match
 from labelapp.atlas.selectors import (
     NotStoredError,
     direction_get,
+    matrices_beside,
     matrix_columns,
     matrix_find,
     matrix_job_latest,
@@ -44,6 +45,7 @@ from labelapp.jobs.models import Job, State
 
 MAX_COLUMNS, MAX_ROWS = 64, 100
 MAX_TOKEN_LENGTH = 200
+BESIDE_SHOWN = 200
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,16 @@ def model(request: SignedInRequest, slug: str) -> HttpResponse:
         return redirect("atlas:model", found.slug)
     colours = colours_of(request, found)
     chosen = next((it for it in colours if it.slug == request.GET.get("colour")), colours[0])
-    context = {"model": found, "colours": colours, "chosen": chosen, "grid": overview_grid(found, chosen)}
+    beside = list(matrices_beside(found)[: BESIDE_SHOWN + 1])
+    context = {
+        "model": found,
+        "colours": colours,
+        "chosen": chosen,
+        "grid": overview_grid(found, chosen),
+        "beside": beside[:BESIDE_SHOWN],
+        "has_more_beside": len(beside) > BESIDE_SHOWN,
+        "panels": panels.model_panels(request, found),
+    }
     return render(request, "atlas/model.html", context)
 
 
@@ -250,7 +261,7 @@ def _matrix_context(request: SignedInRequest, found: Matrix) -> dict[str, Any]:
         "title": presentation.matrix_title(key),
         "table": presentation.table(columns, rows=options.rows, notes=notes),
         "options": options,
-        "other_end": options.query(sign="-" if options.sign == "+" else "+"),
+        "other_end": _other_end_query(found, options),
         "other_side": other,
         "other_side_query": options.query(side=other) if other else "",
         "earlier": options.query(start=max(0, options.start - options.columns)) if options.start else "",
@@ -259,7 +270,7 @@ def _matrix_context(request: SignedInRequest, found: Matrix) -> dict[str, Any]:
         "column_choices": [(n, options.query(columns=n)) for n in (5, 10, 20, 64)],
         "row_choices": [(n, options.query(rows=n)) for n in (10, 20, 50) if n <= max(found.top, 10)],
         "copies": [(it, options.query(copy_as=it.slug)) for it in copies.FORMS.values()],
-        "neighbours": presentation.neighbours(key, n_layers=found.model.n_layers, n_heads=found.model.n_heads),
+        "neighbours": _neighbours(found, key),
         "panels": panels.matrix_panels(request, found),
     }
 
@@ -279,8 +290,8 @@ def _direction_context(request: SignedInRequest, found: Direction) -> dict[str, 
         "this": this,
         "antipode": ends.get(key.antipode.sign),
         "ends": [this, *(it for sign, it in ends.items() if sign != found.sign)],
-        "before": _index(key, key.index - 1) if key.index else None,
-        "after": _index(key, key.index + 1) if key.index + 1 < found.matrix.n_vectors else None,
+        "before": _neighbour(found, key, -1),
+        "after": _neighbour(found, key, +1),
         "other_side": replace(key, side=other) if other else None,
         "table_query": _table_query(found),
         "panels": panels.direction_panels(request, found),
@@ -298,15 +309,47 @@ def _with_matrix(rows: list[Direction], matrix: Matrix) -> list[Direction]:
     return rows
 
 
-def _index(key: DirectionKey, index: int) -> DirectionKey:
-    return replace(key, index=index)
+def _neighbours(found: Matrix, key: MatrixKey) -> list[presentation.Neighbour]:
+    """Matrices nearby; of imported ones those that are there, for no other can be computed."""
+    near = presentation.neighbours(key, n_layers=found.model.n_layers, n_heads=found.model.n_heads)
+    if found.model.has_weights:
+        return near
+    stored = set(
+        Matrix.objects.filter(model=found.model, address__in=[it.key.address for it in near]).values_list(
+            "address", flat=True
+        )
+    )
+    return [it for it in near if it.key.address in stored]
+
+
+def _other_end_query(found: Matrix, options: TableOptions) -> str:
+    """Empty where the readouts were imported and there are none of the other sign."""
+    sign = "-" if options.sign == "+" else "+"
+    if not found.model.has_weights and not matrix_columns(found, side=options.side, sign=sign).exists():
+        return ""
+    return options.query(sign=sign)
+
+
+def _neighbour(found: Direction, key: DirectionKey, step: int) -> DirectionKey | None:
+    """The same end of the next vector that is stored; imported ones need not be next to each other."""
+    index: int | None = key.index + step
+    if not found.matrix.model.has_weights:
+        rows = matrix_columns(found.matrix, side=found.side, sign=found.sign).values_list("index", flat=True)
+        index = rows.filter(index__gt=key.index).first() if step > 0 else rows.filter(index__lt=key.index).last()
+    elif not 0 <= key.index + step < found.matrix.n_vectors:
+        index = None
+    return None if index is None else replace(key, index=index)
 
 
 def _table_query(found: Direction) -> str:
     """The table with this direction's column in it."""
     sides = SIDES[found.matrix.circuit]
     options = TableOptions(side=found.side, default_side=sides[0], sign=found.sign)
-    return options.query(start=found.index - found.index % options.columns)
+    place = found.index
+    if not found.matrix.model.has_weights:
+        columns = matrix_columns(found.matrix, side=found.side, sign=found.sign)
+        place = columns.filter(index__lt=found.index).count()
+    return options.query(start=place - place % options.columns)
 
 
 def _table_options(query: QueryDict, found: Matrix) -> TableOptions:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Count, Sum
+from django.db.models import Count, Q
 
 from labelapp.accounts.models import User
 from labelapp.atlas import panels
@@ -16,12 +16,11 @@ from labelapp.autolabel.models import Run
 from labelapp.autolabel.selection import run_selection_words
 from labelapp.jobs.selectors import JobProgress, jobs_progress
 from labelapp.judgements.models import Summary, Verdict
-from labelapp.judgements.rules import RULES, Rule
+from labelapp.judgements.tables import SUMS, RuleTable, rule_tables
 from labelapp.judgements.visibility import count_is_shown
 from workers.llm.prices import dollars
 
 Counts = dict[str, int]
-SUMS = {verdict: Sum(verdict, default=0) for verdict in Verdict.values}
 
 
 @dataclass(frozen=True)
@@ -35,17 +34,6 @@ class ListedRun:
     def without_verdict(self) -> int:
         """Answers that could not be read or had."""
         return self.counts[Verdict.UNPARSED] + self.counts[Verdict.FAILED]
-
-
-@dataclass(frozen=True)
-class CircuitCounts:
-    """What a run's judge says of one circuit of its selection, under one rule."""
-
-    rule: Rule
-    circuit: str
-    counts: Counts
-    n: int
-    is_shown: bool
 
 
 def runs_listed(runs: Iterable[Run], viewer: User) -> list[ListedRun]:
@@ -69,16 +57,12 @@ def runs_listed(runs: Iterable[Run], viewer: User) -> list[ListedRun]:
     return listed
 
 
-def counts_by_circuit(run: Run, viewer: User) -> list[CircuitCounts]:
-    """For each rule and circuit what the run's judge says of its selection, with the number of directions."""
+def rule_table(run: Run, viewer: User) -> RuleTable | None:
+    """What the run's judge says of its selection by circuit, under every rule side by side."""
     selected = matrix_filter(selection_from_json(run.selection), prefix="matrix__")
     # Of several models, where a project's are: all that the judge has judged.
-    of_model = {"matrix__model": run.model_id} if run.model_id else {}
-    blind = panels.hidden_directions(viewer).filter(selected, **of_model).order_by()
-    rows = Summary.objects.filter(selected, judge=run.judge_id, **of_model)
-    sums = rows.values("rule", "matrix__circuit").annotate(**SUMS).order_by("rule", "matrix__circuit")
-    hidden = dict(blind.values_list("matrix__circuit").annotate(n=Count("pk")))
-    return [_by_circuit(row, hidden.get(row["matrix__circuit"], 0)) for row in sums if row["rule"] in RULES]
+    of_model = Q(matrix__model=run.model_id) if run.model_id else Q()
+    return next(iter(rule_tables(selected & of_model & Q(judge=run.judge_id), viewer)), None)
 
 
 def money_words(run: Run) -> str:
@@ -92,12 +76,6 @@ def money_words(run: Run) -> str:
 def selection_words(selection: dict[str, Any]) -> str:
     """As a phrase: "ov, mlp_in in layers 0, 3"."""
     return run_selection_words(selection)
-
-
-def _by_circuit(row: Mapping[str, Any], n_hidden: int) -> CircuitCounts:
-    counts = _counts(row)
-    n = sum(counts.values())
-    return CircuitCounts(RULES[row["rule"]], row["matrix__circuit"], counts, n, count_is_shown(n, n_hidden))
 
 
 def _counts(row: Mapping[str, Any]) -> Counts:

@@ -12,12 +12,13 @@ from django.views.decorators.http import require_GET, require_POST
 from labelapp.accounts.typing import SignedInRequest
 from labelapp.atlas.models import Model
 from labelapp.autolabel.models import Run
-from labelapp.autolabel.pages import counts_by_circuit, money_words, runs_listed, selection_words
+from labelapp.autolabel.pages import money_words, rule_table, runs_listed, selection_words
 from labelapp.autolabel.runs import failed_again
 from labelapp.autolabel.selectors import run_tally, runs_recent
 from labelapp.autolabel.services import BASELINE_NAME, baseline_run_start
 from labelapp.jobs.pages import may_control, progress_response
 from labelapp.jobs.services import JobError
+from labelapp.judgements.models import Judge
 
 RUNS_SHOWN = 50
 MOST_DIGITS = 18  # of an id: what the database's integers hold
@@ -27,7 +28,7 @@ MOST_DIGITS = 18  # of an id: what the database's integers hold
 def runs(request: SignedInRequest) -> HttpResponse:
     context = {
         "runs": runs_listed(runs_recent()[:RUNS_SHOWN], request.user),
-        "models": Model.objects.order_by("name", "pk"),
+        "models": Model.objects.exclude(weights_hash="").order_by("name", "pk"),  # the baseline needs vectors
         "baseline": BASELINE_NAME,
     }
     return render(request, "autolabel/runs.html", context)
@@ -40,7 +41,11 @@ def run(request: SignedInRequest, run_id: int) -> HttpResponse:
     context = {
         "run": found,
         "selection": selection_words(found.selection),
-        "counts": counts_by_circuit(found, request.user),
+        "table": rule_table(found, request.user),
+        # Audits look at labels, which only a prompt gives.
+        "audits": reverse("autolabel:audits", args=[f"run-{found.pk}"])
+        if found.judge.type == Judge.Type.PROMPT
+        else "",
         "poll": reverse("autolabel:progress", args=[found.pk]),
         "baseline": BASELINE_NAME,
         "money": money_words(found),
