@@ -95,8 +95,9 @@ def column_name(column: Column) -> str:
 
 
 def column_value(column: Column) -> str:
-    value = column.direction.singular_value
-    return "" if value is None else f"σ {value:.2f}"
+    value, unit = column.direction.singular_value, column.direction.neuron
+    parts = [] if unit is None else [f"unit {unit}"]
+    return " ".join([*parts, *([] if value is None else [f"{column.value_name.symbol} {value:.2f}"])])
 
 
 def markdown(copy: TableCopy) -> str:

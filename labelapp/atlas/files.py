@@ -40,6 +40,10 @@ def file_write(name: str, content: bytes) -> str:
     return name
 
 
+def file_exists(name: str) -> bool:
+    return default_storage.exists(name)
+
+
 def _folder_sync(folder: Path) -> None:
     """A new name survives a power cut once its folder is on the disk."""
     descriptor = os.open(folder, os.O_RDONLY)

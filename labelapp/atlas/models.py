@@ -5,7 +5,8 @@ from __future__ import annotations
 from django.db import models
 
 from labelapp.atlas.fields import Float32ArrayField, TokenIdsField, TokensField
-from labelapp.atlas.keys import CIRCUITS, SIDES, DirectionKey, MatrixKey
+from labelapp.atlas.keys import CIRCUITS, SIDES, DirectionKey, MatrixKey, Variant
+from workers.weights.spectrum import BLOCK_THRESHOLD
 
 
 def model_folder(weights_hash: str) -> str:
@@ -34,6 +35,9 @@ class Model(models.Model):
     vocab_size = models.PositiveIntegerField()
     tied = models.BooleanField()
     circuits = models.JSONField(default=list)  # those that this architecture has
+    rotary = models.BooleanField(default=False)  # queries and keys are turned by their position
+    # The relative gap up to which neighbouring singular values form a block, in all of the model's matrices.
+    block_threshold = models.FloatField(default=BLOCK_THRESHOLD)
     weights_hash = models.CharField(max_length=64)
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -76,10 +80,12 @@ class Matrix(models.Model):
     control = models.CharField(max_length=20, default="", blank=True)
     control_seed = models.PositiveIntegerField(default=0)
 
-    singular_values = Float32ArrayField()  # all of them, largest first
+    # All of them, largest first. In another basis than the SVD's what it orders its vectors by, one for each.
+    singular_values = Float32ArrayField()
     rank = models.PositiveIntegerField()
     n_vectors = models.PositiveIntegerField()  # how many of them have directions
     top = models.PositiveIntegerField()  # tokens in each readout
+    neurons = models.JSONField(null=True)  # of each vector its hidden unit's number; NULL in other bases
     # side -> {"file": name in the storage, "row": this matrix's place among the stacked heads}
     vectors = models.JSONField(default=dict)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -111,6 +117,10 @@ class Matrix(models.Model):
             control=self.control,
             control_seed=self.control_seed,
         )
+
+    @property
+    def variant(self) -> Variant:
+        return self.key.variant
 
     @property
     def sides(self) -> tuple[str, ...]:
@@ -152,3 +162,9 @@ class Direction(models.Model):
     @property
     def key(self) -> DirectionKey:
         return DirectionKey(self.matrix.key, self.side, self.index, self.sign)  # type: ignore[arg-type]
+
+    @property
+    def neuron(self) -> int | None:
+        """The number of the hidden unit that the vector belongs to, in the basis of neurons."""
+        neurons = self.matrix.neurons
+        return neurons[self.index] if neurons else None

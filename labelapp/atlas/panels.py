@@ -14,6 +14,7 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 
 from labelapp.accounts.models import User
+from labelapp.atlas.keys import Variant
 from labelapp.atlas.models import Direction, Matrix, Model
 
 T = TypeVar("T", Direction, Matrix, Model)
@@ -54,12 +55,12 @@ class CellValue:
 
 @dataclass(frozen=True)
 class OverviewColour:
-    """One thing by which a model's overview can be coloured; `values` maps matrix ids to cells."""
+    """One thing by which a model's overview can be coloured; `values` maps a variant's matrix ids to cells."""
 
     slug: str
     name: str
     explanation: str
-    values: Callable[[Model], Mapping[int, CellValue]]
+    values: Callable[[Model, Variant], Mapping[int, CellValue]]
 
 
 DirectionPanel = Panel[Direction]
@@ -140,6 +141,15 @@ def hidden_from(user: User, direction_ids: Collection[int]) -> dict[int, str]:
     for check in _blind_checks:
         hidden |= check(user, direction_ids)
     return hidden
+
+
+def controls_hidden_from(user: User, directions: Sequence[Direction]) -> Collection[int]:
+    """Of these directions, by id, the controls that the person is still to judge blind.
+
+    Their readouts are not shown beside their keys, which would uncover them; the rows have their matrix at hand.
+    """
+    controls = [it.pk for it in directions if it.matrix.control]
+    return hidden_from(user, controls).keys() if controls else ()
 
 
 def hidden_directions(user: User) -> QuerySet[Direction]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Collection, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from statistics import median
@@ -12,6 +12,7 @@ from labelapp.atlas.keys import CIRCUITS_WITH_HEADS, SIDES, DirectionKey, Matrix
 from labelapp.atlas.models import Direction, Matrix
 from labelapp.atlas.panels import ColumnNote
 from labelapp.atlas.tokens import is_whole_word, token_display, token_title
+from labelapp.atlas.variants import ValueName, value_name, variant_title
 
 CIRCUIT_NAMES = {
     "ov": "OV",
@@ -45,6 +46,7 @@ class Readout:
     key: DirectionKey
     tokens: Sequence[Token]
     n_whole_words: int
+    is_hidden: bool = False  # a control that the viewer is still to judge blind
 
     @property
     def first(self) -> Sequence[Token]:
@@ -64,6 +66,15 @@ class Column:
     @property
     def in_block(self) -> bool:
         return self.direction.block is not None
+
+    @property
+    def value_name(self) -> ValueName:
+        return value_name(self.key.matrix.basis)
+
+    @property
+    def has_gap(self) -> bool:
+        """Gaps are between singular values."""
+        return self.key.matrix.basis == "svd"
 
 
 @dataclass(frozen=True)
@@ -114,11 +125,11 @@ class FoundDirection:
 
 
 def matrix_title(key: MatrixKey) -> str:
-    """A matrix in words: "OV, layer 22, head 10, folded"."""
+    """A matrix in words: "OV, layer 22, head 10, folded, control gaussian"."""
     parts = [CIRCUIT_NAMES[key.circuit]]
     parts += [f"layer {key.layer}"] if key.layer is not None else []
     parts += [f"head {key.head}"] if key.head is not None else []
-    parts += key.variant_part.split(";")[1:]
+    parts += [variant_title(key.variant)] if key.variant_part else []
     return ", ".join(parts)
 
 
@@ -160,18 +171,28 @@ class Range:
         return max(0, min(100, round(100 * score / self.largest)))
 
 
-def readout(direction: Direction, scale: Range) -> Readout:
-    """An end with all its tokens."""
+def readout(direction: Direction, scale: Range, *, is_hidden: bool = False) -> Readout:
+    """An end with all its tokens, or without them."""
+    if is_hidden:
+        return Readout(direction, direction.key, [], 0, is_hidden)
     tokens = [_token(direction, place, scale) for place in range(len(direction.tokens))]
     return Readout(direction, direction.key, tokens, sum(map(is_whole_word, direction.tokens)))
 
 
-def table(columns: Sequence[Direction], *, rows: int, notes: Mapping[int, Sequence[ColumnNote]]) -> Table:
-    """The first `rows` tokens of some directions side by side, coloured on one scale."""
-    scale = Range.of(columns, rows)
-    shown = min(rows, max((len(it.tokens) for it in columns), default=0))
+def table(
+    columns: Sequence[Direction],
+    *,
+    rows: int,
+    notes: Mapping[int, Sequence[ColumnNote]],
+    hidden: Collection[int] = (),
+) -> Table:
+    """The first `rows` tokens of some directions side by side, coloured on one scale; no tokens of hidden ones."""
+    tokens = {it.pk: [] if it.pk in hidden else it.tokens for it in columns}
+    scale = Range.of([it for it in columns if it.pk not in hidden], rows)
+    shown = min(rows, max(map(len, tokens.values()), default=0))
     cells = [
-        (row + 1, [_token(it, row, scale) if row < len(it.tokens) else None for it in columns]) for row in range(shown)
+        (row + 1, [_token(it, row, scale) if row < len(tokens[it.pk]) else None for it in columns])
+        for row in range(shown)
     ]
     spans = [Span(len(list(group)), block) for block, group in groupby(columns, key=lambda it: it.block)]
     return Table([Column(it, it.key, notes.get(it.pk, ())) for it in columns], spans, cells, scale)

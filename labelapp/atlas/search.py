@@ -104,14 +104,18 @@ def tokens_match(model: Model, text: str, *, prefix: bool) -> TokenMatches:
     return TokenMatches({it: shown[it] for it in ids[:MAX_TOKENS]}, len(ids))
 
 
-def directions_holding(model: Model, tokens: Collection[int], search: Search) -> ResultPage:
+def directions_holding(
+    model: Model, tokens: Collection[int], search: Search, *, hidden: Collection[int] = ()
+) -> ResultPage:
     """The directions of a model that hold one of the tokens, best rank first: three queries, whatever is found.
 
-    Controls are noise, and left out.
+    Controls are noise, and left out; so is what is `hidden` from who searches, or a search for the tokens of an item
+    would tell whether it is a control.
     """
     matrices = Matrix.objects.filter(**_matrix_filter(model, search))
     places = list(matrices.order_by("circuit", "layer", "head", "address").values_list("pk", "address"))
-    hits = sorted(_hits(rows_to_scan(model, tokens, search), tokens, {pk: n for n, (pk, _) in enumerate(places)}))
+    found = sorted(_hits(rows_to_scan(model, tokens, search), tokens, {pk: n for n, (pk, _) in enumerate(places)}))
+    hits = [hit for hit in found if hit.pk not in hidden] if hidden else found
     start = _start(hits, search.after, {address: n for n, (_, address) in enumerate(places)})
     shown = hits[start : start + PAGE_ROWS]
     stored = Direction.objects.select_related("matrix__model").in_bulk([hit.pk for hit in shown])

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from django.db.models import Q, QuerySet
+from django.db.models import Count, Q, QuerySet
 
 from labelapp.atlas.keys import BASES, CONTROLS, PREPROCESSINGS, KeyFormError, Variant, seeded, seeded_parse
 from labelapp.atlas.models import Direction, Matrix, Model
@@ -43,6 +43,18 @@ class MatrixSelection:
     def as_json(self) -> dict[str, list[Any]]:
         """For a JSON column; `selection_from_json` reads it."""
         return {name: list(values) for name, values in asdict(self).items()}
+
+    def holds(self, variant: Variant) -> bool:
+        """Whether matrices of this variant are among those selected, where circuit and layer are."""
+        control = seeded(variant.control, variant.control_seed) or NO_CONTROL
+        return all(
+            not names or name in names
+            for name, names in (
+                (variant.preprocessing, self.preprocessings),
+                (seeded(variant.basis, variant.basis_seed), self.bases),
+                (control, self.controls),
+            )
+        )
 
     @property
     def words(self) -> str:
@@ -92,6 +104,30 @@ def matrix_filter(selection: MatrixSelection, *, prefix: str = "") -> Q:
             found &= Q(**{f"{prefix}{field}__in": list(values)})
     return (
         found & _seeded_filter("basis", selection.bases, prefix) & _seeded_filter("control", selection.controls, prefix)
+    )
+
+
+def variant_filter(variant: Variant, *, prefix: str = "") -> Q:
+    """The condition on matrices to be of one variant; `prefix` as in `matrix_filter`."""
+    return Q(**{f"{prefix}{name}": value for name, value in asdict(variant).items()})
+
+
+def variants_stored(rows: QuerySet[Matrix]) -> dict[Variant, int]:
+    """The variants of some matrices, the plain one first, with how many there are: one query."""
+    names = list(asdict(Variant()))
+    found = rows.order_by().values_list(*names).annotate(n=Count("pk"))
+    counts = {Variant(*row[:-1]): row[-1] for row in found}
+    return dict(sorted(counts.items(), key=lambda it: _order(it[0])))
+
+
+def _order(variant: Variant) -> tuple[int, int, int, int, int]:
+    controls = ("", *CONTROLS)
+    return (
+        controls.index(variant.control),
+        variant.control_seed,
+        PREPROCESSINGS.index(variant.preprocessing),
+        BASES.index(variant.basis),
+        variant.basis_seed,
     )
 
 

@@ -16,12 +16,15 @@ from labelapp.atlas.files import arrays_read, file_read
 from labelapp.atlas.keys import (
     CIRCUITS_WITH_HEADS,
     CIRCUITS_WITHOUT_LAYER,
+    COMPUTED_BASES,
     SIDES,
     DirectionKey,
     MatrixKey,
+    Variant,
     direction_key_parse,
 )
 from labelapp.atlas.models import Direction, Matrix, Model
+from labelapp.atlas.selection import variant_filter, variants_stored
 from labelapp.atlas.tokens import is_utf8, token_bytes, token_escape
 from labelapp.jobs.models import Job
 
@@ -53,27 +56,25 @@ def matrix_get(key: MatrixKey) -> Matrix:
     if matrix is None:
         matrix_key_check(model, key)
         raise NotStoredError(
-            f"The matrix {key} is not decomposed yet; opening its page does it, or `manage.py decompose`."
+            f"The matrix {key} is not decomposed yet; opening its page does it, or `manage.py show {key}`."
         )
     return matrix
 
 
 def matrix_key_check(model: Model, key: MatrixKey) -> None:
-    """Raises NotStoredError, in words, where a model has no such matrix, or none that can be decomposed yet."""
+    """Raises NotStoredError, in words, where a model has no such matrix, or none that can be computed."""
     if not model.has_weights:
         raise NotStoredError(
             f"{key} is not among the readouts that were imported for {model}; there are no weights to compute it from."
         )
+    if key.basis not in COMPUTED_BASES:
+        raise NotStoredError(f"{key} cannot be computed from {model}: the features of a {key.basis} are imported.")
     if key.circuit not in model.circuits:
         raise NotStoredError(f"{model} has no circuit {key.circuit}; it has {', '.join(model.circuits)}.")
     if key.layer is not None and key.layer >= model.n_layers:
         raise NotStoredError(f"{model} has the layers 0 to {model.n_layers - 1}, not {key.layer}.")
     if key.head is not None and key.head >= model.n_heads:
         raise NotStoredError(f"{model} has the heads 0 to {model.n_heads - 1}, not {key.head}.")
-    if key.variant_part:
-        raise NotStoredError(
-            f"{key} is not stored, and only raw matrices in the SVD's basis are computed when they are opened."
-        )
 
 
 def matrix_dedupe_key(model: Model, addresses: Sequence[str]) -> str:
@@ -133,16 +134,15 @@ def matrices_possible(model: Model) -> int:
     )
 
 
-def matrices_beside(model: Model) -> QuerySet[Matrix]:
-    """A model's stored matrices that its overview has no cell for: other variants, and what belongs to no layer."""
-    in_overview = matrices_raw(model).exclude(layer=None).values("pk")
-    rows = Matrix.objects.filter(model=model).exclude(pk__in=in_overview).select_related("model")
-    return rows.order_by("circuit", "layer", "head", "address")
+def matrices_of(model: Model, variant: Variant) -> QuerySet[Matrix]:
+    """A model's stored matrices of one variant."""
+    return Matrix.objects.filter(variant_filter(variant), model=model)
 
 
-def matrices_raw(model: Model) -> QuerySet[Matrix]:
-    """A model's matrices as they stand in its overview: raw, in the SVD's basis, no controls."""
-    return Matrix.objects.filter(model=model, preprocessing="raw", basis="svd", control="")
+def place_variants(matrix: Matrix) -> dict[Variant, int]:
+    """The stored variants of the circuit, layer and head of a matrix, itself among them."""
+    place = {"circuit": matrix.circuit, "layer": matrix.layer, "head": matrix.head}
+    return variants_stored(Matrix.objects.filter(model=matrix.model, **place))
 
 
 def direction_get(key: DirectionKey | str) -> Direction:
@@ -180,9 +180,26 @@ def vectors_read(matrix: Matrix, side: str) -> np.ndarray:
     return np.asarray(stacked[place["row"]][: matrix.n_vectors])
 
 
-def unembedding_read(folder: str) -> np.ndarray:
-    """A model's unembedding, [vocab_size, d_model] float32, one row a token; `folder` is `Model.folder`."""
-    return arrays_read(f"{folder}/unembedding.safetensors")["unembedding"]
+def unembedding_read(folder: str, preprocessing: str = "raw") -> np.ndarray:
+    """A model's unembedding, [vocab_size, d_model] float32, one row a token; `folder` is `Model.folder`.
+
+    The folded one is there as soon as a folded matrix is.
+    """
+    return arrays_read(unembedding_file(folder, preprocessing))["unembedding"]
+
+
+def unembedding_file(folder: str, preprocessing: str) -> str:
+    """Where the storage keeps a model's unembedding."""
+    return f"{folder}/unembedding{_unless_raw(preprocessing)}.safetensors"
+
+
+def pseudo_inverse_file(folder: str, preprocessing: str = "raw") -> str:
+    """Where the storage keeps the factor of its pseudo-inverse, which tracing needs."""
+    return f"{folder}/pseudo-inverse{_unless_raw(preprocessing)}.safetensors"
+
+
+def _unless_raw(preprocessing: str) -> str:
+    return "" if preprocessing == "raw" else f"-{preprocessing}"
 
 
 @lru_cache(maxsize=8)
@@ -204,6 +221,7 @@ def readout_record(direction: Direction) -> dict[str, Any]:
         "gap_above": direction.gap_above,
         "gap_below": direction.gap_below,
         "block": direction.block,
+        **({} if direction.neuron is None else {"neuron": direction.neuron}),
         "tokens": [token if is_utf8(token) else token_escape(token) for token in tokens],
         "token_ids": direction.token_ids,
         "token_bytes": {

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import lru_cache
+from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from django.contrib.auth.models import AbstractBaseUser
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import Max
 
-from labelapp.atlas.keys import CIRCUITS_WITH_HEADS, CIRCUITS_WITHOUT_LAYER, MatrixKey
+from labelapp.atlas.keys import CIRCUITS_WITH_HEADS, CIRCUITS_WITHOUT_LAYER, UNSEEDED_BASES, MatrixKey, Variant
 from labelapp.atlas.models import Direction, Matrix, Model
-from labelapp.atlas.selectors import NotStoredError, matrix_dedupe_key, matrix_key_check
+from labelapp.atlas.selectors import matrix_dedupe_key, matrix_find, matrix_key_check
+from labelapp.atlas.storing import directions_write
 from labelapp.jobs.models import Job
 from labelapp.jobs.services import JobError, job_create, storable
 from workers.weights.info import model_slug
+from workers.weights.spectrum import blocks_of_gaps
 
 if TYPE_CHECKING:  # numbers come as plain dataclasses; the engine itself is never imported here
     from workers.weights.checkpoint import ModelInfo
@@ -28,19 +29,23 @@ if TYPE_CHECKING:  # numbers come as plain dataclasses; the engine itself is nev
 
 PREPARE_TASK = "workers.tasks.weights.prepare_model"
 LAYER_TASK = "workers.tasks.weights.decompose_layer"
-ADDRESS_FIELDS = ["matrix", "side", "index", "sign"]
-READOUT_FIELDS = [
-    "singular_value", "gap_above", "gap_below", "block",
-    "token_ids", "tokens", "scores", "score_mean", "score_deviation",
-]  # fmt: skip
+
+
+DIRECTIONS, TOP = 64, 50
+DEVICE = "auto"
 
 
 @dataclass(frozen=True)
 class Extent:
-    """How much of each matrix is wanted."""
+    """How much of each matrix is wanted; `directions` None is all that there are."""
 
-    directions: int = 64
-    top: int = 50
+    directions: int | None = DIRECTIONS
+    top: int = TOP
+
+    def vectors_of(self, model: Model, circuit: str, basis: str) -> int:
+        """How many vectors of a matrix that is."""
+        possible = vectors_possible(model, circuit, basis)
+        return possible if self.directions is None else min(self.directions, possible)
 
 
 def decompose_start(
@@ -49,14 +54,18 @@ def decompose_start(
     name: str = "",
     circuits: Sequence[str] | None = None,
     layers: str = "",
-    directions: int = 64,
-    top: int = 50,
+    directions: int | None = DIRECTIONS,
+    top: int = TOP,
+    variants: Sequence[Variant] = (Variant(),),
+    device: str = DEVICE,
+    block_threshold: float | None = None,
     created_by: AbstractBaseUser | None = None,
 ) -> Job:
     """Enqueue the decomposition of a model; return the parent of its jobs.
 
-    `source` is a folder or a Hugging Face name, `layers` like "0,5,9-11" (empty: all), `circuits` None for
-    all that the architecture has. What is already stored is not computed again.
+    `source` is a folder or a Hugging Face name, `layers` like "0,5,9-11" (empty: all), `circuits` None for those of
+    the post. `device` is one of torch's names, "auto" CUDA where there is one. `block_threshold` is from now on the
+    one of all the model's matrices; None leaves it as it is. What is already stored is not computed again.
     """
     with contextlib.suppress(OSError):  # a name too long for a path is no folder
         if Path(source).exists():
@@ -66,11 +75,39 @@ def decompose_start(
         "name": model_slug(name) if name else "",
         "circuits": list(circuits) if circuits is not None else None,
         "layers": layers,
+        "variants": [str(variant) for variant in variants],
+        "device": device,
+        "block_threshold": block_threshold,
         **asdict(Extent(directions, top)),
     }
     with transaction.atomic():
         parent = job_create(title=f"Decompose {name or Path(source).name}", created_by=created_by)
         job_create(title="Read the model", task=PREPARE_TASK, params=params, parent=parent)
+    return parent
+
+
+def decompose_more(
+    *,
+    model: Model,
+    circuits: Sequence[str],
+    layers: Iterable[int],
+    extent: Extent,
+    variants: Sequence[Variant],
+    created_by: AbstractBaseUser | None = None,
+) -> Job:
+    """Enqueue more matrices of a stored model; return the parent of the jobs.
+
+    Raises JobError where all of that is stored, or is stored so that it cannot be extended, and for imported readouts.
+    """
+    if not model.has_weights:
+        raise JobError(f"{model} holds imported readouts; there are no weights to decompose.")
+    with transaction.atomic():
+        parent = job_create(title=f"Decompose more of {model.slug}", created_by=created_by)
+        started = layer_jobs_create(
+            parent=parent, model=model, circuits=circuits, layers=list(layers), extent=extent, variants=variants
+        )
+        if not started:
+            raise JobError(f"All of that is stored of {model.slug} already; nothing was started.")
     return parent
 
 
@@ -92,6 +129,7 @@ def model_register(info: ModelInfo, *, name: str = "") -> Model:
         "vocab_size": info.vocab_size,
         "tied": info.tied,
         "circuits": list(info.circuits),
+        "rotary": info.rotary,
         "weights_hash": info.weights_hash,
         "is_default": not Model.objects.filter(name=name).exists(),
     }
@@ -105,19 +143,57 @@ def model_register(info: ModelInfo, *, name: str = "") -> Model:
     return model
 
 
+def block_threshold_set(model: Model, threshold: float) -> int:
+    """Bracket all the model's matrices anew, from the gaps that are stored; return how many that changed.
+
+    Nothing is computed again: what a block is hangs on the gaps between neighbouring singular values alone.
+    """
+    with transaction.atomic():
+        Model.objects.filter(pk=model.pk).update(block_threshold=threshold)
+        model.block_threshold = threshold
+        stored = Matrix.objects.filter(model=model, basis="svd").only("circuit").order_by("pk")
+        return sum(_blocks_renew(matrix, threshold) for matrix in stored.iterator())
+
+
+def _blocks_renew(matrix: Matrix, threshold: float) -> bool:
+    ends = Direction.objects.filter(matrix=matrix)
+    one = ends.filter(side=matrix.sides[0], sign="+").order_by("index").values_list("gap_below", "block")
+    found = list(one)
+    below = np.array([np.nan if gap is None else gap for gap, _ in found])
+    blocks = [None if block < 0 else block for block in blocks_of_gaps(below, threshold).tolist()]
+    changed = [(index, block) for index, block in enumerate(blocks) if block != found[index][1]]
+    for block, group in groupby(sorted(changed, key=lambda it: (it[1] is None, it[1])), key=lambda it: it[1]):
+        ends.filter(index__in=[index for index, _ in group]).update(block=block)
+    return bool(changed)
+
+
 def layer_jobs_create(
-    *, parent: Job | None, model: Model, circuits: Sequence[str], layers: Iterable[int], extent: Extent
+    *,
+    parent: Job | None,
+    model: Model,
+    circuits: Sequence[str],
+    layers: Iterable[int],
+    extent: Extent,
+    variants: Sequence[Variant] = (Variant(),),
+    device: str = DEVICE,
 ) -> int:
-    """One job for each layer that lacks a matrix of these circuits; return how many."""
-    present = _addresses_present(model, extent)
+    """One job for each layer and variant that lacks a matrix of these circuits; return how many.
+
+    Raises JobError where a matrix is stored with another number of vectors and cannot be extended.
+    """
+    present = _stored_extents(model)
     created = 0
-    for layer in (*layers, None):  # None: what belongs to no layer
-        wanted = [key for circuit in circuits for key in layer_keys(model, circuit, layer)]
-        missing = [key.address for key in wanted if key.address not in present]
-        if missing:
-            covering = _extent_covering(model, missing, extent)
-            layer_job_create(model=model, layer=layer, addresses=missing, extent=covering, parent=parent)
-            created += 1
+    every_layer = (*layers, None)
+    for variant in variants:
+        for layer in every_layer:  # None: what belongs to no layer
+            wanted = [key.of_variant(variant) for circuit in circuits for key in layer_keys(model, circuit, layer)]
+            missing = [key.address for key in wanted if not _is_present(model, key, present, extent)]
+            if missing:
+                covering = _extent_covering(model, missing, extent)
+                layer_job_create(
+                    model=model, layer=layer, addresses=missing, extent=covering, device=device, parent=parent
+                )
+                created += 1
     return created
 
 
@@ -127,15 +203,25 @@ def layer_job_create(
     layer: int | None,
     addresses: Sequence[str],
     extent: Extent,
+    device: str = DEVICE,
     parent: Job | None = None,
     created_by: AbstractBaseUser | None = None,
 ) -> Job:
-    """Enqueue the matrices of one layer; the same ones are never computed twice at once."""
-    whole = f" layer {layer}" if len(addresses) > 1 and layer is not None else f"/{', '.join(addresses)}"
+    """Enqueue matrices of one layer and one variant; the same ones are never computed twice at once."""
+    whole = f"/{', '.join(addresses)}"
+    if len(addresses) > 1 and layer is not None:
+        _, semicolon, variant = addresses[0].partition(";")
+        whole = f" layer {layer}{semicolon}{variant}"
     return job_create(
         title=f"{model.slug}{whole}",
         task=LAYER_TASK,
-        params={"model": model.pk, "layer": layer, "addresses": list(addresses), **asdict(extent)},
+        params={
+            "model": model.pk,
+            "layer": layer,
+            "addresses": list(addresses),
+            "device": device,
+            **asdict(extent),
+        },
         parent=parent,
         dedupe_key="" if parent else matrix_dedupe_key(model, addresses),
         total=len(addresses),
@@ -146,14 +232,13 @@ def layer_job_create(
 def matrix_request(*, model: Model, key: MatrixKey, created_by: AbstractBaseUser | None = None) -> Job:
     """Enqueue one matrix that is not stored yet; asked for twice, it is computed once.
 
-    Raises NotStoredError where the model has no such matrix.
+    A variant is computed as far as the matrix itself, so that the two can be compared. Raises NotStoredError where
+    the model has no such matrix.
     """
     matrix_key_check(model, key)
-    if key.layer is None:
-        raise NotStoredError(f"{key} cannot be computed alone; `manage.py decompose` does it.")
-    return layer_job_create(
-        model=model, layer=key.layer, addresses=[key.address], extent=Extent(), created_by=created_by
-    )
+    plain = matrix_find(model, key.of_variant(Variant()))
+    extent = Extent(plain.n_vectors, plain.top) if plain and key.variant != Variant() else Extent()
+    return layer_job_create(model=model, layer=key.layer, addresses=[key.address], extent=extent, created_by=created_by)
 
 
 def layer_keys(model: Model, circuit: str, layer: int | None) -> list[MatrixKey]:
@@ -175,9 +260,8 @@ def matrix_store(
     vectors are other vectors (a rotation of the first n), so such a matrix keeps the number that it has.
     `vectors` says for each side where its vectors lie, `tokens` is the model's vocabulary.
     """
-    key = MatrixKey(model.name, result.circuit, result.layer, result.head,
-                    preprocessing=result.preprocessing, basis=result.basis, basis_seed=result.basis_seed,
-                    control=result.control, control_seed=result.control_seed)  # fmt: skip
+    variant = result_variant(result)
+    key = MatrixKey(model.name, result.circuit, result.layer, result.head).of_variant(variant)
     side = result.sides[0]
     n_vectors, top = len(side.vectors), side.token_ids.shape[2]
     matrix, created = Matrix.objects.select_for_update().get_or_create(
@@ -185,10 +269,10 @@ def matrix_store(
         address=key.address,
         defaults={
             "circuit": key.circuit, "layer": key.layer, "head": key.head,
-            "preprocessing": key.preprocessing, "basis": key.basis, "basis_seed": key.basis_seed,
-            "control": key.control, "control_seed": key.control_seed,
+            **asdict(variant),
             "singular_values": result.singular_values, "rank": result.rank,
             "n_vectors": n_vectors, "top": top, "vectors": vectors,
+            "neurons": None if result.neurons is None else result.neurons.tolist(),
         },
     )  # fmt: skip
     if not created:
@@ -198,60 +282,12 @@ def matrix_store(
             return matrix
         matrix.n_vectors, matrix.top, matrix.vectors = n_vectors, top, vectors
         matrix.save(update_fields=["n_vectors", "top", "vectors"])
-    _directions_write(matrix, result, tokens)
+    directions_write(matrix, result, tokens)
     return matrix
 
 
-def _directions_write(matrix: Matrix, result: MatrixResult, vocabulary: Sequence[str]) -> None:
-    """Insert a matrix's directions, or renew the readouts of those that are there.
-
-    `bulk_create` does the same, and spends five times as long on it: an atlas has a hundred thousand directions.
-    """
-    quote = connection.ops.quote_name
-    named = {field.name: quote(str(field.column)) for field in Direction._meta.concrete_fields}
-    address, readout = ([named[name] for name in names] for names in (ADDRESS_FIELDS, READOUT_FIELDS))
-    columns = [*address, *readout]
-    renewed = ", ".join(f"{column} = EXCLUDED.{column}" for column in readout)
-    statement = (
-        f"INSERT INTO {quote(Direction._meta.db_table)} ({', '.join(columns)}) "
-        f"VALUES ({', '.join(['%s'] * len(columns))}) ON CONFLICT ({', '.join(address)}) DO UPDATE SET {renewed}"
-    )
-    with connection.cursor() as cursor:
-        cursor.executemany(statement, list(_direction_rows(matrix, result, _tokens_encoded(tuple(vocabulary)))))
-
-
-def _direction_rows(matrix: Matrix, result: MatrixResult, encoded: Sequence[str]) -> Iterator[tuple[Any, ...]]:
-    """The values of ADDRESS_FIELDS and READOUT_FIELDS, as the database takes them."""
-    values, above, below = (
-        [_number(value) for value in numbers.tolist()]
-        for numbers in (np.asarray(result.singular_values, float), result.gap_above, result.gap_below)
-    )
-    blocks = [None if block < 0 else block for block in result.block.tolist()]
-    ids_as_array = connection.vendor == "postgresql"
-    for side in result.sides:
-        token_ids, means, deviations = side.token_ids.tolist(), side.score_mean.tolist(), side.score_std.tolist()
-        id_bytes, scores = side.token_ids.astype("<i4", copy=False), side.scores.astype("<f4", copy=False)
-        for index, ends in enumerate(token_ids):
-            facts = (values[index], above[index], below[index], blocks[index])
-            for end, ids in enumerate(ends):
-                yield (
-                    matrix.pk, side.side, index, "+-"[end], *facts,
-                    ids if ids_as_array else id_bytes[index, end].tobytes(),
-                    f"[{','.join([encoded[token] for token in ids])}]",
-                    scores[index, end].tobytes(),
-                    -means[index] if end else means[index],
-                    deviations[index],
-                )  # fmt: skip
-
-
-@lru_cache(maxsize=2)
-def _tokens_encoded(vocabulary: tuple[str, ...]) -> list[str]:
-    """Each token as `TokensField` writes it: a vocabulary is encoded once, not once for every readout."""
-    return [json.dumps(token) for token in vocabulary]
-
-
-def _number(value: float) -> float | None:
-    return None if value != value else float(value)  # NaN: there is no neighbour
+def result_variant(result: MatrixResult) -> Variant:
+    return Variant(result.preprocessing, result.basis, result.basis_seed, result.control, result.control_seed)
 
 
 def _extent_covering(model: Model, addresses: Sequence[str], extent: Extent) -> Extent:
@@ -259,23 +295,38 @@ def _extent_covering(model: Model, addresses: Sequence[str], extent: Extent) -> 
     stored = Matrix.objects.filter(model=model, address__in=addresses).aggregate(
         directions=Max("n_vectors", default=0), top=Max("top", default=0)
     )
-    return Extent(max(extent.directions, stored["directions"]), max(extent.top, stored["top"]))
+    directions = None if extent.directions is None else max(extent.directions, stored["directions"])
+    return Extent(directions, max(extent.top, stored["top"]))
 
 
-def _addresses_present(model: Model, extent: Extent) -> set[str]:
-    """The addresses of stored matrices that hold at least what is wanted."""
-    rows = Matrix.objects.filter(model=model, top__gte=min(extent.top, model.vocab_size))
-    return {
-        address
-        for address, circuit, n_vectors in rows.values_list("address", "circuit", "n_vectors")
-        if n_vectors >= min(extent.directions, vectors_possible(model, circuit))
-    }
+def _stored_extents(model: Model) -> dict[str, tuple[int, int]]:
+    """Of each stored matrix, by address, how many vectors and tokens it holds."""
+    rows = Matrix.objects.filter(model=model).values_list("address", "n_vectors", "top")
+    return {address: (n_vectors, top) for address, n_vectors, top in rows}
 
 
-def vectors_possible(model: Model, circuit: str) -> int:
-    """How many singular vectors a matrix of this circuit can have."""
+def _is_present(model: Model, key: MatrixKey, stored: Mapping[str, tuple[int, int]], extent: Extent) -> bool:
+    """Whether a matrix is stored with at least what is wanted.
+
+    Raises JobError where it is stored with another number of vectors in a basis in which that makes others.
+    """
+    n_vectors, top = stored.get(key.address, (0, 0))
+    wanted = extent.vectors_of(model, key.circuit, key.basis)
+    if key.basis != "svd" and n_vectors not in (0, wanted):
+        seeds = "" if key.basis in UNSEEDED_BASES else f", or for another seed such as {key.basis}.{key.basis_seed + 1}"
+        raise JobError(
+            f"{key} is stored with {n_vectors} vectors, and {wanted} of this basis would be other ones: "
+            f"ask for --directions {n_vectors}{seeds}."
+        )
+    return n_vectors >= wanted and top >= min(extent.top, model.vocab_size)
+
+
+def vectors_possible(model: Model, circuit: str, basis: str = "svd") -> int:
+    """How many vectors a matrix of this circuit can have in a basis."""
     if circuit in CIRCUITS_WITH_HEADS:
-        return min(model.d_head, model.d_model)
-    if circuit in ("mlp_in", "mlp_gate", "mlp_out"):
-        return min(model.d_model, model.d_mlp)
-    return min(model.d_model, model.vocab_size)
+        inner = model.d_head
+    elif circuit in CIRCUITS_WITHOUT_LAYER:
+        inner = model.vocab_size
+    else:
+        inner = model.d_mlp
+    return inner if basis == "neuron" else min(inner, model.d_model)

@@ -1,4 +1,4 @@
-"""Pages: models, a model's overview, token search, the matrix table, a direction; and what stands there until one is
+"""Pages: models, token search, the matrix table, a direction; and what stands there until one is
 computed.
 """
 
@@ -26,26 +26,25 @@ from labelapp.atlas.keys import (
     matrix_key_parse,
 )
 from labelapp.atlas.models import Direction, Matrix, Model
-from labelapp.atlas.overview import colours_of, overview_grid
 from labelapp.atlas.search import Search, directions_holding, tokens_match
 from labelapp.atlas.selectors import (
     NotStoredError,
     direction_get,
-    matrices_beside,
     matrix_columns,
     matrix_find,
     matrix_job_latest,
     matrix_key_check,
     model_get,
     models_with_holdings,
+    place_variants,
 )
 from labelapp.atlas.services import matrix_request
 from labelapp.atlas.tour import tour_stops
+from labelapp.atlas.variants import COLUMNS, IMPORTED_COLUMNS, qk_note, value_name, variant_axes, variant_notes
 from labelapp.jobs.models import Job, State
 
 MAX_COLUMNS, MAX_ROWS = 64, 100
 MAX_TOKEN_LENGTH = 200
-BESIDE_SHOWN = 200
 
 
 @dataclass(frozen=True)
@@ -80,35 +79,12 @@ def models(request: SignedInRequest) -> HttpResponse:
 
 
 @require_GET
-def model(request: SignedInRequest, slug: str) -> HttpResponse:
-    try:
-        found = model_get(slug)
-    except NotStoredError as error:
-        return not_found(request, error)
-    if found.slug != slug:
-        return redirect("atlas:model", found.slug)
-    colours = colours_of(request, found)
-    chosen = next((it for it in colours if it.slug == request.GET.get("colour")), colours[0])
-    beside = list(matrices_beside(found)[: BESIDE_SHOWN + 1])
-    context = {
-        "model": found,
-        "colours": colours,
-        "chosen": chosen,
-        "grid": overview_grid(found, chosen),
-        "beside": beside[:BESIDE_SHOWN],
-        "has_more_beside": len(beside) > BESIDE_SHOWN,
-        "panels": panels.model_panels(request, found),
-    }
-    return render(request, "atlas/model.html", context)
-
-
-@require_GET
 def search(request: SignedInRequest, slug: str) -> HttpResponse:
     try:
         found = model_get(slug)
         if found.slug != slug:
             return redirect(f"{reverse('atlas:search', args=[found.slug])}?{request.GET.urlencode()}")
-        return render(request, "atlas/search.html", _search_context(found, _search(request.GET, found)))
+        return render(request, "atlas/search.html", _search_context(request, found, _search(request.GET, found)))
     except NotStoredError as error:
         return not_found(request, error)
 
@@ -194,15 +170,18 @@ def _failure(job: Job) -> str:
     return f"The last job for this matrix ended ({job.state}), and yet the matrix is not stored."
 
 
-def _search_context(model: Model, asked: Search) -> dict[str, Any]:
+def _search_context(request: SignedInRequest, model: Model, asked: Search) -> dict[str, Any]:
     matches = tokens_match(model, asked.text, prefix=asked.prefix) if asked.text else None
     tokens = matches.shown if matches else {}
-    results = directions_holding(model, tokens, asked) if tokens else None
+    waiting = panels.hidden_directions(request.user).filter(matrix__model=model)
+    hidden = set(waiting.values_list("pk", flat=True)) if tokens else set()
+    results = directions_holding(model, tokens, asked, hidden=hidden) if tokens else None
     return {
         "model": model,
         "search": asked,
         "matches": matches,
         "results": results,
+        "leaves_out": bool(hidden),
         "rows": [presentation.found(rank, row, tokens) for rank, row in results.rows] if results else [],
         "prefix_query": asked.query(prefix=True),
         "first_page": asked.query(),
@@ -243,7 +222,10 @@ def _matrix_copy(request: SignedInRequest, found: Matrix) -> HttpResponse:
         wanted = NotStoredError(f"A table is copied as {', '.join(copies.FORMS)}, not as {request.GET['as']!r}.")
         return not_found(request, wanted)
     options = _table_options(request.GET, found)
-    table = presentation.table(_columns(found, options), rows=options.rows, notes={})
+    columns = _columns(found, options)
+    table = presentation.table(
+        columns, rows=options.rows, notes={}, hidden=panels.controls_hidden_from(request.user, columns)
+    )
     return copies.copy_response(form, copies.TableCopy(found.key, options.side, options.sign, table))
 
 
@@ -259,7 +241,9 @@ def _matrix_context(request: SignedInRequest, found: Matrix) -> dict[str, Any]:
         "model": found.model,
         "key": key,
         "title": presentation.matrix_title(key),
-        "table": presentation.table(columns, rows=options.rows, notes=notes),
+        "table": presentation.table(
+            columns, rows=options.rows, notes=notes, hidden=panels.controls_hidden_from(request.user, columns)
+        ),
         "options": options,
         "other_end": _other_end_query(found, options),
         "other_side": other,
@@ -270,6 +254,11 @@ def _matrix_context(request: SignedInRequest, found: Matrix) -> dict[str, Any]:
         "column_choices": [(n, options.query(columns=n)) for n in (5, 10, 20, 64)],
         "row_choices": [(n, options.query(rows=n)) for n in (10, 20, 50) if n <= max(found.top, 10)],
         "copies": [(it, options.query(copy_as=it.slug)) for it in copies.FORMS.values()],
+        "columns_are": COLUMNS[key.basis] if found.model.has_weights else IMPORTED_COLUMNS,
+        "block_threshold": f"{found.model.block_threshold:.3g}",
+        "notes": variant_notes(key.variant),
+        "qk_note": qk_note(found.model, key.circuit),
+        "axes": variant_axes(key, place_variants(found), can_compute=found.model.has_weights),
         "neighbours": _neighbours(found, key),
         "panels": panels.matrix_panels(request, found),
     }
@@ -277,8 +266,9 @@ def _matrix_context(request: SignedInRequest, found: Matrix) -> dict[str, Any]:
 
 def _direction_context(request: SignedInRequest, found: Direction) -> dict[str, Any]:
     both = _with_matrix(list(_both_ends(found)), found.matrix)
-    scale = presentation.Range.of(both)
-    ends = {it.sign: presentation.readout(it, scale) for it in both}
+    hidden = panels.controls_hidden_from(request.user, both)
+    scale = presentation.Range.of([it for it in both if it.pk not in hidden])
+    ends = {it.sign: presentation.readout(it, scale, is_hidden=it.pk in hidden) for it in both}
     this, key = ends[found.sign], found.key
     other = presentation.other_side(found.matrix, found.side)
     return {
@@ -287,6 +277,9 @@ def _direction_context(request: SignedInRequest, found: Direction) -> dict[str, 
         "model": found.matrix.model,
         "key": key,
         "title": presentation.matrix_title(key.matrix),
+        "value_name": value_name(found.matrix.basis),
+        "notes": variant_notes(key.matrix.variant),
+        "qk_note": qk_note(found.matrix.model, found.matrix.circuit),
         "this": this,
         "antipode": ends.get(key.antipode.sign),
         "ends": [this, *(it for sign, it in ends.items() if sign != found.sign)],

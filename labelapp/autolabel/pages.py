@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from django.db.models import Count, Q
 
 from labelapp.accounts.models import User
 from labelapp.atlas import panels
+from labelapp.atlas.keys import Variant
 from labelapp.atlas.selection import matrix_filter, selection_from_json
 from labelapp.autolabel.models import Run
 from labelapp.autolabel.selection import run_selection_words
@@ -27,7 +28,7 @@ Counts = dict[str, int]
 class ListedRun:
     run: Run
     progress: JobProgress
-    counts: Counter[str]  # of the judge on the whole model, under the rule `labeler`
+    counts: Counts  # of the judge on the variants of the selection, under the rule `labeler`
     is_shown: bool  # the counts give nothing away that the viewer is still to judge blind
 
     @property
@@ -39,20 +40,24 @@ class ListedRun:
 def runs_listed(runs: Iterable[Run], viewer: User) -> list[ListedRun]:
     """With the verdicts of each run's judge on its model, read at once."""
     found = list(runs)
+    made = [f"matrix__{name}" for name in asdict(Variant())]
     rows = Summary.objects.filter(judge__in={run.judge_id for run in found}, rule="labeler")
     # By judge and model, and by judge alone for runs over several models.
-    sums: dict[tuple[int, int | None], Counter[str]] = defaultdict(Counter)
-    for row in rows.values("judge_id", "matrix__model_id").annotate(**SUMS):
+    sums: dict[tuple[int, int | None], list[tuple[Variant, Counts]]] = defaultdict(list)
+    for row in rows.values("judge_id", "matrix__model_id", *made).annotate(**SUMS):
+        variant = Variant(*(row[name] for name in made))
         for model_id in (row["matrix__model_id"], None):
-            sums[row["judge_id"], model_id].update(_counts(row))
+            sums[row["judge_id"], model_id].append((variant, _counts(row)))
     progress = jobs_progress(run.job_id for run in found)
     blind = panels.hidden_directions(viewer).order_by().values_list("matrix__model_id")
     hidden: Counter[int | None] = Counter(dict(blind.annotate(n=Count("pk"))))
     hidden[None] = hidden.total()
     listed = []
     for run in found:
-        counts = sums[run.judge_id, run.model_id]
-        is_shown = count_is_shown(counts.total(), hidden[run.model_id])
+        selection = selection_from_json(run.selection)
+        parts = [counts for variant, counts in sums[run.judge_id, run.model_id] if selection.holds(variant)]
+        counts = {verdict: sum(part[verdict] for part in parts) for verdict in Verdict.values}
+        is_shown = count_is_shown(sum(counts.values()), hidden[run.model_id])
         listed.append(ListedRun(run, progress[run.job_id], counts, is_shown))
     return listed
 

@@ -10,7 +10,13 @@ from django.db.models import QuerySet
 
 from labelapp.accounts.models import User
 from labelapp.atlas.models import Direction, Model
-from labelapp.atlas.selection import MatrixSelection, SelectionError, matrix_filter, selection_from_json
+from labelapp.atlas.selection import (
+    MatrixSelection,
+    SelectionError,
+    directions_selected,
+    matrix_filter,
+    selection_from_json,
+)
 from labelapp.exchange.subjects import subject_get
 from labelapp.judgements.models import Judge, Judgement
 
@@ -64,9 +70,10 @@ def directions_of(selection: RunSelection, judge: Judge | None, user: User | Non
     """
     if selection.project:
         rows = subject_get(f"project:{selection.project}", user).directions
+        rows = rows.filter(matrix_filter(selection.matrices, prefix="matrix__"))
     else:
-        rows = Direction.objects.filter(matrix__model=selection.model)
-    rows = rows.filter(matrix_filter(selection.matrices, prefix="matrix__"))
+        assert selection.model is not None
+        rows = directions_selected(selection.model, selection.matrices)
     if selection.indices:
         rows = rows.filter(index__in=selection.indices)
     if selection.sides:

@@ -11,6 +11,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from labelapp.accounts.typing import SignedInRequest
 from labelapp.atlas.models import Model
+from labelapp.atlas.selection import SelectionError, selection_parse
 from labelapp.autolabel.models import Run
 from labelapp.autolabel.pages import money_words, rule_table, runs_listed, selection_words
 from labelapp.autolabel.runs import failed_again
@@ -21,6 +22,7 @@ from labelapp.jobs.services import JobError
 from labelapp.judgements.models import Judge
 
 RUNS_SHOWN = 50
+SELECTED = ("circuits", "layers", "preprocessing", "basis", "control")  # fields of the form
 MOST_DIGITS = 18  # of an id: what the database's integers hold
 
 
@@ -83,8 +85,9 @@ def start(request: SignedInRequest) -> HttpResponse:
         raise Http404("There is no such model.")
     model = get_object_or_404(Model, pk=int(model_id))
     try:
-        started = baseline_run_start(model=model, created_by=request.user)
-    except JobError as error:
+        selection = selection_parse(model, **{name: request.POST[name] for name in SELECTED if name in request.POST})
+        started = baseline_run_start(model=model, selection=selection, created_by=request.user)
+    except (JobError, SelectionError) as error:
         messages.warning(request, str(error))
         return redirect("autolabel:runs")
     return redirect("autolabel:run", started.pk)

@@ -10,7 +10,9 @@ from django.http import HttpRequest, QueryDict
 
 from labelapp.atlas import panels
 from labelapp.atlas.models import Matrix
-from labelapp.figures.selectors import spectra
+from labelapp.atlas.selectors import place_variants
+from labelapp.atlas.variants import value_name, variant_title
+from labelapp.figures.selectors import spectra, spectrum_names
 from labelapp.figures.specs import SCALES
 
 
@@ -36,12 +38,30 @@ def spectrum_context(query: QueryDict, matrix: Matrix) -> dict[str, Any]:
         "scale": scale,
         "others": others,
         "missing": missing,
-        "query": "?" + urlencode({"scale": scale, **({"with": others} if others else {})}),
-        "other_scale": "?" + urlencode({"scale": _other(scale), **({"with": others} if others else {})}),
+        "query": _query(scale, others),
+        "other_scale": _query(_other(scale), others),
         "other_scale_name": _other(scale),
+        "variants": _variants(matrix, scale, others),
         "spectra": found,
         "cut": len(matrix.singular_values) - matrix.rank,
+        "values": f"{value_name(matrix.basis).name}s" if matrix.basis != "neuron" else "sizes of units",
     }
+
+
+def _variants(matrix: Matrix, scale: str, others: str) -> list[tuple[str, bool, str]]:
+    """The stored variants of the same place: name, whether it is drawn, and the address that changes that."""
+    drawn = spectrum_names(others)
+    choices = []
+    for variant in place_variants(matrix):
+        if variant != matrix.variant:
+            address = matrix.key.of_variant(variant).address
+            changed = [it for it in drawn if it != address] if address in drawn else [*drawn, address]
+            choices.append((variant_title(variant), address in drawn, _query(scale, ",".join(changed))))
+    return choices
+
+
+def _query(scale: str, others: str) -> str:
+    return "?" + urlencode({"scale": scale, **({"with": others} if others else {})})
 
 
 def spectrum_options(query: QueryDict) -> tuple[str, str]:

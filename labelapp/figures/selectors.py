@@ -155,15 +155,19 @@ def _sum(cells: Sequence[Cell]) -> Cell:
 
 def spectra(matrix: Matrix, others: str) -> tuple[list[Spectrum], list[str]]:
     """A matrix's spectrum and those of others of its model ("ov.22.3,ov.22.8"), and which of these are not there."""
-    wanted = list(dict.fromkeys(part.strip() for part in others.split(",") if part.strip()))[: MAX_SPECTRA - 1]
-    addresses = [part for part in wanted if part != matrix.address]
+    addresses = [part for part in spectrum_names(others) if part != matrix.address]
     stored = {row.address: row for row in Matrix.objects.filter(model=matrix.model, address__in=addresses)}
     found = [_spectrum(matrix), *(_spectrum(stored[address]) for address in addresses if address in stored)]
     return found, [address for address in addresses if address not in stored]
 
 
+def spectrum_names(others: str) -> list[str]:
+    """The addresses in a list with commas, each once, as many as a plot takes."""
+    return list(dict.fromkeys(part.strip() for part in others.split(",") if part.strip()))[: MAX_SPECTRA - 1]
+
+
 def _spectrum(matrix: Matrix) -> Spectrum:
-    return Spectrum(matrix.address, list(matrix.singular_values[: matrix.rank]))
+    return Spectrum(matrix.address, list(matrix.singular_values[: matrix.rank]), matrix.basis == "svd")
 
 
 def _fraction(circuit: str, cell: Cell) -> Fraction:

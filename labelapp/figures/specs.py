@@ -32,6 +32,7 @@ class Spectrum:
 
     name: str
     values: Sequence[float]
+    is_singular: bool = True  # in another basis than the SVD's they are what it orders its vectors by
 
 
 @dataclass(frozen=True)
@@ -71,18 +72,21 @@ def spectrum_spec(spectra: Sequence[Spectrum], *, scale: str = "log") -> dict[st
         for index, value in enumerate(spectrum.values)
         if value > 0 or scale != "log"
     ]
+    kinds = {spectrum.is_singular for spectrum in spectra}
+    symbol = {frozenset([True]): "σ", frozenset([False]): "size or stretch"}.get(frozenset(kinds), "σ, size or stretch")
+    quantity = "Singular value σ" if kinds <= {True} else f"Value: {symbol}"
     few = max((len(spectrum.values) for spectrum in spectra), default=0) <= MAX_POINTS
     encoding: dict[str, Any] = {
         "x": {
             "field": "index",
             "type": "quantitative",
-            "axis": {"title": "Index of the singular value (0 is the largest)", "tickMinStep": 1, "grid": False},
+            "axis": {"title": "Index (0 is the largest)", "tickMinStep": 1, "grid": False},
             "scale": {"nice": False},
         },
         "y": {
             "field": "sigma",
             "type": "quantitative",
-            "axis": {"title": f"Singular value σ (no unit, {scale} scale)", "tickCount": 5},
+            "axis": {"title": f"{quantity} (no unit, {scale} scale)", "tickCount": 5},
             "scale": {"type": "log", "nice": False} if scale == "log" else {"zero": True},
         },
         "tooltip": [

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from typing import Any
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Min, QuerySet
 from django.utils import timezone
 from django.utils.text import slugify
 
 from labelapp.accounts.models import User
 from labelapp.atlas.models import Direction, Model
+from labelapp.atlas.selection import MatrixSelection, directions_selected
 from labelapp.judgements.models import Judgement
 from labelapp.judgements.selectors import judgement_last
 from labelapp.judgements.services import Draft, judge_of_user, judgement_record, judgement_withdraw
@@ -48,22 +50,32 @@ def project_create(
     seed: int = 0,
     slug: str = "",
     tokens_shown: int = 15,
+    selection: MatrixSelection | None = None,
 ) -> Project:
     """Make an open project of a simple random sample of n directions (all of them without n), in random order.
 
-    Raises LabellingError where there is nothing to draw from.
+    `selection` is noted in the design where one was drawn from. Of every item equally many tokens are shown, or
+    their number would tell the shorter readouts, of controls say, from the others. Raises LabellingError where there
+    is nothing to draw from.
     """
     population = list(directions.order_by("pk").values_list("pk", flat=True))
     if not population:
         raise LabellingError("The selection holds no directions; decompose the model first, or widen the selection.")
+    shortest = directions.order_by().aggregate(top=Min("matrix__top"))["top"]
     n = min(n or len(population), len(population))
     drawn = random.Random(seed).sample(population, n)
     with transaction.atomic():
         project = Project.objects.create(
             name=name,
             slug=slug or _slug_free(name),
-            tokens_shown=tokens_shown,
-            design={"kind": "simple_random", "seed": seed, "population": len(population), "n": n},
+            tokens_shown=min(tokens_shown, shortest),
+            design={
+                "kind": "simple_random",
+                "seed": seed,
+                "population": len(population),
+                "n": n,
+                **({"selection": selection.as_json()} if selection else {}),
+            },
         )
         Guidelines.objects.create(project=project, version=1, text=guidelines)
         Membership.objects.create(project=project, user=owner, role=Membership.Role.OWNER)
@@ -82,11 +94,19 @@ def project_create(
     return project
 
 
+def project_draw(*, model: Model, selection: MatrixSelection, **options: Any) -> Project:
+    """A project of a sample of what a selection names, controls and other bases among it where it names them.
+
+    `options` and what is raised are those of `project_create`.
+    """
+    return project_create(directions=directions_selected(model, selection), selection=selection, **options)
+
+
 def demo_project_ensure(*, model: Model, owner: User) -> Project:
     """The demo's project: a sample over all circuits and layers of the demo model. It is made once."""
     if project := Project.objects.filter(slug=DEMO_SLUG).first():
         return project
-    directions = Direction.objects.filter(matrix__model=model, index__lt=DEMO_VECTORS)
+    directions = directions_selected(model, MatrixSelection()).filter(index__lt=DEMO_VECTORS)
     return project_create(
         name="Demo",
         slug=DEMO_SLUG,

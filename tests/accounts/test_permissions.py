@@ -41,6 +41,7 @@ EXPECTED = {
     "atlas:matrix": (EVERYBODY, NOT_AT_ALL),
     "atlas:direction": (EVERYBODY, NOT_AT_ALL),
     "atlas:matrix_compute": (NOT_AT_ALL, MOVED),
+    "atlas:decompose": (NOT_AT_ALL, (403, 403, 403, 403, 403, 302)),  # a right that none of these has
     "autolabel:runs": (EVERYBODY, NOT_AT_ALL),
     "autolabel:start": (NOT_AT_ALL, MOVED),
     "autolabel:run": (EVERYBODY, NOT_AT_ALL),
@@ -95,6 +96,7 @@ def walk(people):
         "atlas:matrix": [matrix.key],
         "atlas:direction": [first.direction.key],
         "atlas:matrix_compute": [other.key],
+        "atlas:decompose": [model.slug],
         "autolabel:run": [run.pk],
         "autolabel:progress": [run.pk],
         "labelling:queue": [project.slug],

@@ -1,6 +1,8 @@
 """`decompose` and `show` as a newcomer uses them; no worker listens here, so the work is done in the foreground."""
 
+import errno
 import json
+import re
 import shutil
 from io import StringIO
 from pathlib import Path
@@ -8,11 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import OperationalError
 
 from labelapp.atlas.models import Direction, Matrix, Model
 from labelapp.atlas.selectors import direction_get, unembedding_read, vectors_read, vocabulary_read
 from labelapp.atlas.services import Extent, layer_job_create
 from labelapp.jobs.follow import job_wait
+from labelapp.jobs.models import Job
 
 pytestmark = pytest.mark.django_db(transaction=True)
 DEMO = "fixtures/demo_model"
@@ -113,6 +117,56 @@ def test_an_unsupported_architecture_is_named_with_the_supported_ones(checkpoint
     assert not Model.objects.exists()
 
 
+@pytest.fixture
+def hub(httpserver, tmp_path, monkeypatch):
+    """A server in the hub's place, and an empty cache."""
+    from huggingface_hub import constants
+
+    address = httpserver.url_for("").rstrip("/")
+    monkeypatch.setattr(constants, "ENDPOINT", address)
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", address + "/{repo_id}/resolve/{revision}/{filename}")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    return httpserver
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "sentence"),
+    [
+        (403, "GatedRepo", "Access to 'some/model' is restricted: accept its terms"),
+        (401, "RepoNotFound", "Hugging Face has no model 'some/model' that you may read; check the name"),
+        (404, "RepoNotFound", "Hugging Face has no model 'some/model' that you may read; check the name"),
+    ],
+)
+def test_what_the_hub_refuses_is_one_sentence_on_the_command_line_and_in_the_job(hub, status, code, sentence, owner):
+    hub.expect_request(re.compile("/.*")).respond_with_data("no", status=status, headers={"X-Error-Code": code})
+    with pytest.raises(CommandError, match=sentence) as raised:
+        decompose("some/model")
+    assert "\n" not in str(raised.value)
+    assert Job.objects.get(parent=None).error == str(raised.value)
+    assert not Model.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "full", [OSError(errno.ENOSPC, "No space left on device"), OperationalError("database or disk is full")]
+)
+@pytest.mark.parametrize("at", ["model_files_write", "vectors_write"])
+def test_a_full_disk_is_said_and_what_is_stored_stays(at, full, monkeypatch):
+    decompose(DEMO, "--name", "demo", "--circuits", "mlp_in", "--layers", "1", "--directions", "2", "--top", "3")
+
+    def refuse(*arguments, **options):
+        raise full
+
+    monkeypatch.setattr(f"workers.tasks.weights.{at}", refuse)
+    with pytest.raises(CommandError, match="The disk is full") as raised:
+        decompose(DEMO, "--name", "demo", *SMALL)
+    assert "\n" not in str(raised.value) and "free some space" in str(raised.value)
+    assert list(Matrix.objects.values_list("address", flat=True)) == ["mlp_in.1"]
+    monkeypatch.undo()
+    decompose(DEMO, "--name", "demo", *SMALL)
+    assert Matrix.objects.count() == 7
+
+
 def test_a_truncated_file(checkpoint):
     weights = checkpoint / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1000])
@@ -140,7 +194,7 @@ def test_weights_that_changed_since_are_refused(checkpoint):
         ("demo/ov.0.0/0", "not a direction's key"),
         ("demo/qv.0/0+", "not a circuit"),
         ("other/ov.0.0/0+", "no model 'other'"),
-        ("demo/ov.5.0/0+", "not decomposed yet"),
+        ("demo/ov.6.0/0+", "layers 0 to 5, not 6"),
         ("demo/ov.0.0/3+", "directions 0 to 2, not 3"),
     ],
 )

@@ -52,7 +52,9 @@ def test_the_overview_offers_nothing_to_compute(owner_client, model):
     assert status == 200 and "Imported readouts, no weights" in html
     assert html.count("/mlp_in.0") and "not imported" in html
     assert "computed when you open it" not in html and 'role="search"' not in html
-    assert "mlp_out.1;neuron" in html  # the table has no cell for it, so it is listed
+    assert "variant=%3Bneuron" in html and "Decompose" not in html
+    html = owner_client.get(reverse("atlas:model", args=["gpt2-small"]) + "?variant=;neuron").content.decode()
+    assert html.count("/mlp_out.1;neuron") == 1 and "3 vectors imported" in html
 
 
 def test_a_matrix_and_its_directions(owner_client, model):

@@ -8,15 +8,14 @@ from labelapp.atlas.keys import MatrixKey
 from labelapp.atlas.models import Direction, Matrix, Model
 from labelapp.atlas.selectors import NotStoredError
 from labelapp.atlas.services import (
-    ADDRESS_FIELDS,
     LAYER_TASK,
-    READOUT_FIELDS,
     Extent,
     decompose_start,
     layer_jobs_create,
     matrix_request,
     model_register,
 )
+from labelapp.atlas.storing import ADDRESS_FIELDS, READOUT_FIELDS
 from labelapp.jobs.models import Job, State
 from labelapp.jobs.services import JobError, job_create
 from tests.atlas.results import INFO, VOCABULARY, matrix_result, store
@@ -189,8 +188,7 @@ def test_after_the_end_it_may_be_asked_for_again(model):
         (MatrixKey("tiny", "ov", 2, 0), "layers 0 to 1, not 2"),
         (MatrixKey("tiny", "ov", 0, 2), "heads 0 to 1, not 2"),
         (MatrixKey("tiny", "qk", 0, 0), "no circuit qk"),
-        (MatrixKey("tiny", "ov", 0, 0, preprocessing="folded"), "only raw matrices"),
-        (MatrixKey("tiny", "ov", 0, 0, control="gaussian", control_seed=3), "only raw matrices"),
+        (MatrixKey("tiny", "ov", 2, 0, preprocessing="folded"), "layers 0 to 1, not 2"),
     ],
 )
 def test_what_a_model_does_not_have_is_not_asked_for(model, key, sentence):

@@ -1,10 +1,14 @@
 """The offline baseline over stored directions: real vectors, real draws."""
 
+from collections import Counter
+from io import StringIO
+
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 
 from labelapp.atlas.models import Direction, Model
 from labelapp.atlas.selection import MatrixSelection
+from labelapp.atlas.selectors import vectors_read, vocabulary_read
 from labelapp.autolabel.models import Run
 from labelapp.autolabel.services import baseline_run_start, direction_seed
 from labelapp.jobs.follow import job_wait
@@ -13,7 +17,9 @@ from labelapp.jobs.services import JobError
 from labelapp.judgements.models import Judgement
 from labelapp.judgements.services import judgement_withdraw, summaries_verify
 from tests.factories import DirectionFactory, MatrixFactory, ModelFactory
+from workers.weights.baseline import Baseline
 from workers.weights.baseline_settings import BaselineSettings
+from workers.weights.checkpoint import open_checkpoint
 
 DEMO = "fixtures/demo_model"
 FEW = BaselineSettings(draws=39)
@@ -59,6 +65,47 @@ def test_a_verdict_does_not_depend_on_what_else_is_judged():
     assert redone.count() == 7
     for judgement in redone:
         assert judgement.evidence == pytest.approx(before[judgement.direction_id], abs=1e-6)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_controls_and_folded_matrices_are_judged_where_they_are_named_the_latter_in_their_own_unembedding():
+    arguments = ["decompose", DEMO, "--name", "demo", "--layers", "1", "--circuits", "ov", "--directions", "3"]
+    call_command(*arguments, "--preprocessing", "raw,folded", "--control", "none,gaussian", stdout=StringIO())
+    call_command("decompose", DEMO, "--name", "demo", "--circuits", "unembed", "--directions", "2", stdout=StringIO())
+    model = Model.objects.get()
+
+    def judged():
+        rows = Judgement.objects.values_list("direction__matrix__preprocessing", "direction__matrix__control")
+        return Counter(rows)
+
+    call_command("baseline", "demo", "--circuits", "ov", stdout=StringIO())
+    assert judged() == {("raw", ""): 48}
+    call_command("baseline", "demo", "--preprocessing", "folded", "--control", "none,gaussian", stdout=StringIO())
+    assert judged() == {("raw", ""): 48, ("folded", ""): 48, ("folded", "gaussian"): 48}
+    call_command("baseline", "demo", "--circuits", "unembed", stdout=StringIO())
+    assert judged()["raw", ""] == 52, "what belongs to no layer is judged too"
+
+    judgement = Judgement.objects.filter(direction__matrix__preprocessing="folded", direction__sign="+").first()
+    direction = judgement.direction
+    vectors = vectors_read(direction.matrix, direction.side)[direction.index : direction.index + 1]
+    verdicts = {}
+    for preprocessing in ("raw", "folded"):
+        unembedding = open_checkpoint(DEMO).unembedding(preprocessing=preprocessing).numpy()
+        baseline = Baseline(unembedding, vocabulary_read(model.folder), **BaselineSettings().arguments())
+        verdicts[preprocessing], _ = baseline.judge(vectors, [direction_seed(direction)])
+    assert judgement.evidence["statistic"] == pytest.approx(verdicts["folded"].statistic, abs=1e-6)
+    assert judgement.evidence["statistic"] != pytest.approx(verdicts["raw"].statistic, abs=1e-6)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [(["other"], "no model 'other'"), (["tiny", "--basis", "pca"], "no basis 'pca'"), (["tiny"], "decompose it first")],
+)
+def test_the_command_says_what_cannot_be(arguments, sentence):
+    ModelFactory(name="tiny")
+    with pytest.raises(CommandError, match=sentence):
+        call_command("baseline", *arguments)
 
 
 @pytest.mark.django_db

@@ -3,8 +3,10 @@
 import pytest
 from django.urls import reverse
 
+from labelapp.accounts.models import User
+from labelapp.atlas.selection import MatrixSelection
 from labelapp.autolabel.models import Run
-from labelapp.autolabel.pages import selection_words
+from labelapp.autolabel.pages import runs_listed, selection_words
 from labelapp.autolabel.services import baseline_run_start
 from labelapp.jobs.models import Job
 from tests.factories import DirectionFactory, MatrixFactory, machine_says
@@ -33,6 +35,30 @@ def test_the_baseline_is_started_from_the_page(matrix, owner, owner_client):
     html = owner_client.get(response.url).content.decode()
     assert "offline baseline (no language model)" in html and "No worker is running" in html
     assert f'hx-get="{reverse("autolabel:progress", args=[run.pk])}"' in html
+
+
+def test_the_page_chooses_bases_and_controls(matrix, owner_client):
+    noise = MatrixFactory(model=matrix.model, control="gaussian", control_seed=3, address="ov.0.0;gaussian.3")
+    DirectionFactory(matrix=noise)
+    fields = {"model": matrix.model_id, "circuits": "all", "layers": "all", "preprocessing": "raw", "basis": "svd"}
+    response = owner_client.post("/runs/start/", {**fields, "control": "gaussian.3"})
+    run = Run.objects.get()
+    assert run.selection["controls"] == ["gaussian.3"] and run.job.children.get().total == 1
+    assert "control gaussian.3" in owner_client.get(response.url).content.decode()
+    refused = owner_client.post("/runs/start/", {**fields, "control": "noise"}, follow=True)
+    assert "There is no control" in refused.content.decode() and Run.objects.count() == 1
+
+
+def test_a_run_on_controls_is_counted_apart(matrix, owner_client):
+    noise = MatrixFactory(model=matrix.model, control="gaussian", address="ov.0.0;gaussian")
+    ends = [DirectionFactory(matrix=noise, index=index) for index in range(3)]
+    own = baseline_run_start(model=matrix.model)
+    controls = baseline_run_start(model=matrix.model, selection=MatrixSelection(controls=("gaussian",)))
+    judge = machine_says(dict.fromkeys(matrix.directions.all(), "interpretable") | dict.fromkeys(ends, "failed"))
+    Run.objects.update(judge=judge)
+    counts = {row.run: row.counts for row in runs_listed(Run.objects.all(), User.objects.get())}
+    assert (counts[own]["interpretable"], counts[own]["failed"]) == (4, 0)
+    assert (counts[controls]["interpretable"], counts[controls]["failed"]) == (0, 3)
 
 
 @pytest.mark.parametrize("model", ["", "x", "-1", "²", "999999", "9" * 30, "9" * 5000])

@@ -226,3 +226,21 @@ def test_the_rules_stand_side_by_side_and_one_is_drawn(owner_client, model):
     html = content(owner_client, "index", query="?rule=both_specific")
     assert "rule both_specific, version 1" in html and f"{labeler.pk}-both_specific" in html
     assert "rule both, version 1" in content(owner_client, "index", query="?rule=nonsense")
+
+
+def test_the_spectra_of_the_variants_of_one_matrix_lie_over_one_another(owner_client, model, matrix):
+    noise = MatrixFactory(
+        model=model, head=0, control="gaussian", address="ov.0.0;gaussian", singular_values=[2.0, 1.5], rank=2
+    )
+    MatrixFactory(model=model, head=0, basis="neuron", address="ov.0.0;neuron", singular_values=[9.0, 8.0], rank=2)
+    html = content(owner_client, "spectrum", "tiny/ov.0.0")
+    assert "with=ov.0.0%3Bgaussian" in html and "Control gaussian" in html
+    drawn = content(owner_client, "spectrum", "tiny/ov.0.0", query="?with=ov.0.0;gaussian")
+    assert "ov.0.0;gaussian: 2 values" in drawn and 'aria-current="true">Control gaussian' in drawn
+    for form in ("svg", "png", "pdf", "csv"):
+        response = owner_client.get(f"/figures/spectrum.{form}/tiny/ov.0.0?with=ov.0.0;gaussian&scale=linear")
+        assert response.status_code == 200, form
+    assert [row["matrix"] for row in rows_of(response)] == ["tiny/ov.0.0"] * 3 + ["tiny/ov.0.0;gaussian"] * 2
+    spec = owner_client.get("/figures/spectrum.spec/tiny/ov.0.0?with=ov.0.0;neuron").json()
+    assert spec["encoding"]["y"]["axis"]["title"] == "Value: σ, size or stretch (no unit, log scale)"
+    assert str(noise.key) == "tiny/ov.0.0;gaussian"

@@ -27,10 +27,12 @@ from labelapp.jobs.services import (
     worker_gone,
 )
 from workers.celery import app
+from workers.weights.source import is_full
 
 logger = logging.getLogger(__name__)
 
 PROGRESS_SECONDS = 0.5
+DISK_FULL = "The disk is full, so this could not be stored; free some space and ask for it again."
 ErrorTypes = Callable[[], tuple[type[Exception], ...]]
 
 
@@ -109,6 +111,8 @@ def job_run(job_id: int, function: Callable[[Job], None], user_errors: ErrorType
     except Exception as error:
         if isinstance(error, (JobError, *user_errors())):
             job_fail(job, str(error))
+        elif is_full(error):
+            job_fail(job, DISK_FULL)
         else:
             logger.exception("Job %s failed", job_id)
             job_retry(job, f"Unexpected error: {type(error).__name__}: {error}"[:2000])

@@ -19,7 +19,8 @@ from workers.llm.pacing import pacer_open
 from workers.llm.prices import dollars
 from workers.tasks.base import job_task
 from workers.tasks.journal import Journal
-from workers.tasks.llm_chunk import ChunkRun, Item
+from workers.tasks.llm_chunk import ChunkRun
+from workers.tasks.llm_items import Item
 
 logger = logging.getLogger(__name__)
 

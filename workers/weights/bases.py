@@ -21,6 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from torch import Tensor
 
 from workers.weights.circuits import Factors
@@ -108,14 +109,15 @@ def varimax_rotation(loadings: Float64) -> Float64:
     """
     rotation = np.eye(loadings.shape[1])
     before = 0.0
-    for _ in range(VARIMAX_STEPS):
-        turned = loadings @ rotation
-        gradient = loadings.T @ (turned**3 - turned * np.mean(turned**2, axis=0))
-        u, grown, vh = np.linalg.svd(gradient)
-        rotation = u @ vh
-        if grown.sum() <= before * (1 + VARIMAX_TOLERANCE):
-            break
-        before = float(grown.sum())
+    with threadpool_limits(1, user_api="blas"):  # hundreds of small steps: threads cost ten times what they bring
+        for _ in range(VARIMAX_STEPS):
+            turned = loadings @ rotation
+            gradient = loadings.T @ (turned**3 - turned * np.mean(turned**2, axis=0))
+            u, grown, vh = np.linalg.svd(gradient)
+            rotation = u @ vh
+            if grown.sum() <= before * (1 + VARIMAX_TOLERANCE):
+                break
+            before = float(grown.sum())
     transposed: Float64 = rotation.T
     return transposed
 

@@ -134,12 +134,15 @@ def _network_or_disk(source: str, at: str, error: Exception) -> WeightsError:
     )
 
 
+_FULL = ("No space left on device", "Disk quota exceeded", "database or disk is full")
+
+
 def is_full(error: BaseException | None) -> bool:
     """Whether a full disk is behind an error, be it said by the system or only in another library's words."""
     while error is not None:
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             return True
-        if "No space left on device" in str(error) or "Disk quota exceeded" in str(error):
+        if any(words in str(error) for words in _FULL):
             return True
         error = error.__cause__ or error.__context__
     return False

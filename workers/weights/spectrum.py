@@ -41,12 +41,20 @@ def degenerate_blocks(values: Float64, threshold: float = BLOCK_THRESHOLD) -> In
 
     A block is a run of two or more in which every relative gap to the next is at most ``threshold``.
     """
-    near = np.flatnonzero(relative_gaps(values)[1][:-1] <= threshold)
-    blocks = np.full(len(values), -1, dtype=np.int32)
+    return blocks_of_gaps(relative_gaps(values)[1], threshold)
+
+
+def blocks_of_gaps(below: Float64, threshold: float = BLOCK_THRESHOLD) -> Int32:
+    """The same from the relative gaps ``below`` [n] to the next value, nan where there is no next one.
+
+    So blocks can be found again for another threshold from what is stored of the first n of a longer spectrum: a
+    small gap below the last of them makes it part of a block, whose others are not stored.
+    """
+    blocks = np.full(len(below), -1, dtype=np.int32)
     number = -1
-    for index in near:
+    for index in np.flatnonzero(below <= threshold):
         number += int(blocks[index] == -1)
-        blocks[index] = blocks[index + 1] = number
+        blocks[index : index + 2] = number
     return blocks
 
 

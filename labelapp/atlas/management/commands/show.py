@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from django.core.management.base import BaseCommand, CommandError
 
-from labelapp.atlas.keys import KeyFormError, matrix_key_parse
+from labelapp.atlas.keys import KeyFormError, MatrixKey, direction_key_parse, matrix_key_parse
 from labelapp.atlas.models import Direction, Matrix
 from labelapp.atlas.records import (
     arrays_write,
@@ -18,12 +18,25 @@ from labelapp.atlas.records import (
     matrix_record,
     matrix_vectors,
 )
-from labelapp.atlas.selectors import NotStoredError, direction_get, matrix_get, readout_record
+from labelapp.atlas.selectors import (
+    NotStoredError,
+    direction_get,
+    matrix_find,
+    matrix_get,
+    model_get,
+    readout_record,
+)
+from labelapp.atlas.services import matrix_request
 from labelapp.atlas.tokens import token_display
+from labelapp.atlas.variants import qk_note, value_name, variant_notes
+from labelapp.jobs.follow import job_follow
 
 
 class Command(BaseCommand):
-    help = "Print one direction, or one matrix with the first tokens of its directions."
+    help = (
+        "Print one direction, or one matrix with the first tokens of its directions. "
+        "A matrix that is not stored yet is computed."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("key", help="like gpt2-medium/ov.22.10/1+, or gpt2-medium/ov.22.10 for the matrix")
@@ -55,21 +68,37 @@ class Command(BaseCommand):
         self.stderr.write(f"Wrote {path}: {names}")  # not among what a script reads
 
     def _print(self, direction: Direction) -> None:
-        self.stdout.write(f"{direction.key}  singular value {_number(direction.singular_value)}")
-        self.stdout.write(
-            f"gap above {_number(direction.gap_above)}, below {_number(direction.gap_below)}; "
-            + ("in no block" if direction.block is None else f"block {direction.block}")
-        )
+        matrix = direction.matrix
+        unit = "" if direction.neuron is None else f"  hidden unit {direction.neuron}"
+        name = value_name(matrix.basis).name
+        self.stdout.write(f"{direction.key}{unit}  {name} {_number(direction.singular_value)}")
+        if matrix.basis == "svd":
+            self.stdout.write(
+                f"gap above {_number(direction.gap_above)}, below {_number(direction.gap_below)}; "
+                + ("in no block" if direction.block is None else f"block {direction.block}")
+            )
+        self._note(matrix)
         for token, score in zip(direction.tokens, direction.scores or [None] * len(direction.tokens), strict=True):
             self.stdout.write(f"{_number(score):>8}  {token_display(token)}")
+
+    def _note(self, matrix: Matrix) -> None:
+        notes = variant_notes(matrix.variant)
+        control = f"A control, not the model: {notes.control}" if notes.control else ""
+        for note in filter(None, [control, *notes.notes, qk_note(matrix.model, matrix.circuit)]):
+            self.stdout.write(note)
 
     def _print_matrix(self, matrix: Matrix) -> None:
         directions = matrix_directions(matrix)
         values = matrix.singular_values[: matrix.rank]
         self.stdout.write(f"{matrix.key}  rank {matrix.rank}, {matrix.n_vectors} vectors stored")
         if values:
-            self.stdout.write(f"singular values {_number(values[0])} to {_number(values[-1])}; all of them with --json")
-        self.stdout.write(f"blocks of near-equal singular values: {blocks_in_words(matrix_blocks(directions))}")
+            name = value_name(matrix.basis).name
+            self.stdout.write(f"{name} {_number(values[0])} to {_number(values[-1])}; all of them with --json")
+        if matrix.basis == "svd":
+            threshold = f"relative gap at most {matrix.model.block_threshold:.3g}"
+            blocks = blocks_in_words(matrix_blocks(directions))
+            self.stdout.write(f"blocks of near-equal singular values ({threshold}): {blocks}")
+        self._note(matrix)
         side = ""
         for it in directions:
             if it.side != side:
@@ -80,14 +109,26 @@ class Command(BaseCommand):
 
 
 def _found(key: str) -> Direction | Matrix:
-    """Raises KeyFormError, NotStoredError."""
+    """What the key points to; a matrix that is not stored is computed first, as when its page is opened.
+
+    Raises KeyFormError, NotStoredError, CommandError.
+    """
     try:
-        matrix = matrix_key_parse(key)
+        matrix: MatrixKey = matrix_key_parse(key)
     except KeyFormError:
         if key.count("/") == 1 and not key.endswith("/"):
             raise
-        return direction_get(key)
+        direction = direction_key_parse(key)
+        _ensure(direction.matrix)
+        return direction_get(direction)
+    _ensure(matrix)
     return matrix_get(matrix)
+
+
+def _ensure(key: MatrixKey) -> None:
+    model = model_get(key.model_part)
+    if matrix_find(model, key) is None:
+        job_follow(matrix_request(model=model, key=key))
 
 
 def _vectors(found: Direction | Matrix) -> dict[str, np.ndarray]:
