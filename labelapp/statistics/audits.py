@@ -166,8 +166,8 @@ AUDITS: Mapping[str, Audit] = {
         Audit(
             "truncated_function_word",
             "Cut short at any function word",
-            "As cut short, and the answer ends in any article, determiner, preposition, conjunction or auxiliary verb, or "
-            "within an open quotation or bracket.",
+            "As cut short, and the answer ends in any article, determiner, preposition, conjunction or auxiliary verb, "
+            "or within an open quotation or bracket.",
             _each(truncated_function_word),
             in_report=False,
         ),

@@ -44,7 +44,8 @@ def test_every_audit_stands_with_its_count_and_definition(source, owner_client, 
     assert status == 200 and "The label is exactly" in html
     counts = {it.audit.name: it.count for it in findings(source).counts}
     assert counts == {
-        "truncated": 1, "truncated_certain": 1, "truncated_function_word": 1, "word_cap": 0, "generic": 61, "generic_strict": 61, "null_accepted": 1,
+        "truncated": 1, "truncated_certain": 1, "truncated_function_word": 1, "word_cap": 0,
+        "generic": 61, "generic_strict": 61, "null_accepted": 1,
         "contradiction": 1, "exemplar_echo": 0, "unparsed": 1, "exemplar_leak": 0, "lexicon_fails": 0, "same_label": 61,
     }  # fmt: skip
     for name, count in counts.items():

@@ -47,7 +47,7 @@ def test_a_plot_is_drawn(form, start):
     drawn = plot_draw(spectrum_spec(SEVERAL), form)
     assert drawn.startswith(start)
     if form == "svg":
-        for word in (b"Index of the singular value", b"ov.0.1", b"log scale"):
+        for word in (b"Index (0 is the largest)", b"ov.0.1", b"log scale"):
             assert word in drawn
 
 
