@@ -30,7 +30,7 @@ class Command(BaseCommand):
         else:
             self.stdout.write(f"{source.title}, {found.n} judgements")
             for it in found.counts:
-                self.stdout.write(f"{it.count:>7}  {it.audit.name:<18} {it.audit.definition}")
+                self.stdout.write(f"{it.count:>7}  {it.audit.name:<24} {it.audit.definition}")
 
     def _list(self, name: str, found: Any, *, as_json: bool) -> None:
         rows = [(str(it.direction.key), it.judgement.label, it.note) for it in audit_items(found, limit=None)]
