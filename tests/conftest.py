@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -53,3 +55,18 @@ def data_dir() -> Path:
     """The tests' own data directory; a worker of the tests shares it, and var/ is never touched."""
     assert Path(os.environ["TEALEAVES_DATA"]) == settings.DATA_DIR
     return settings.DATA_DIR
+
+
+@pytest.fixture(autouse=True)
+def no_standing_loop(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Let a test use asyncio although an earlier one of its process opened a browser.
+
+    Playwright's loop stands still between its calls, but is marked as running for as long as the browser is open.
+    """
+    standing = None if "playwright" in request.fixturenames else asyncio._get_running_loop()
+    if standing is None:
+        yield
+        return
+    asyncio._set_running_loop(None)
+    yield
+    asyncio._set_running_loop(standing)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PYTHON = sys.executable
-TYPED = ["labelapp", "workers", "benchmarks", "manage.py", "tea"]
+TYPED = ["labelapp", "workers", "benchmarks", "fixtures", "manage.py", "tea"]
 
 CHECKS: dict[str, list[str]] = {
     "ruff check": [PYTHON, "-m", "ruff", "check", ".", "tea"],

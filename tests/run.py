@@ -24,6 +24,7 @@ PASSED, FAILED, INTERRUPTED, NOTHING_COLLECTED = 0, 1, 2, 5
 CONSEQUENCES = {
     "broker": "the tests with a real worker are left out",
     "Chromium": "the browser tests are left out",
+    "dictionaries": "the demo model's corpus is only tested on made-up entries",
     "PostgreSQL": "nothing runs on PostgreSQL, the database tests run on SQLite alone",
 }
 

@@ -26,6 +26,8 @@ def project(owner):
         item.direction.tokens = TOKENS
         item.direction.scores = [1 - 0.03 * place for place in range(15)]
         item.direction.save()
+    project.tokens_shown = len(TOKENS)
+    project.save()
     return project
 
 

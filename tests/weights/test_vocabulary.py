@@ -121,8 +121,8 @@ def test_copies_can_be_read_by_others(tmp_path: Path) -> None:
 
 
 def test_the_demo_vocabulary(demo_folder: Path) -> None:
-    words = read_vocabulary(demo_folder, 10240)
-    assert len(words) == 10240 and words[0] == "<|endoftext|>"
+    words = read_vocabulary(demo_folder, 12288)
+    assert len(words) == 12288 and words[0] == "<|endoftext|>"
     single = {word for word in words if len(word.encode("utf-8", "surrogateescape")) == 1}
     assert {bytes([byte]).decode("utf-8", "surrogateescape") for byte in range(256)} <= single
     assert " the" in words and "\x00" in words
