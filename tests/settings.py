@@ -18,6 +18,8 @@ def _remove() -> None:
 atexit.register(_remove)
 for _name in ("SECRET_KEY", "DEBUG", "BEHIND_TLS", "CELERY_BROKER_URL", "DATABASE_URL", "ALLOWED_HOSTS"):
     os.environ.pop(_name, None)
+for _name in [name for name in os.environ if name.startswith(("OPENAI_", "TEALEAVES_LLM_"))]:
+    del os.environ[_name]  # no test asks, or pays, anybody
 os.environ["TEALEAVES_DATA"] = _directory
 if "TEST_DATABASE_URL" in os.environ:
     os.environ["DATABASE_URL"] = os.environ["TEST_DATABASE_URL"]

@@ -39,6 +39,18 @@ def test_a_worker_holds_no_engine_before_its_first_task(tmp_path):
     assert "celery" in loaded and not loaded & HEAVY
 
 
+def test_a_run_of_a_language_model_needs_no_torch(tmp_path):
+    """What the worker of the queue llm holds while it asks; with the client, which comes in with the first call."""
+    loaded = modules_after(
+        "import django; django.setup()\n"
+        "from workers.celery import app\napp.loader.import_default_modules()\n"
+        "from workers.llm.client import client_open\nfrom workers.llm.providers import ProviderConfig\n"
+        "client_open(ProviderConfig('x', base_url='http://localhost:1/v1'))",
+        tmp_path,
+    )
+    assert "openai" in loaded and not loaded & {"torch", "transformers", "sklearn", "statsmodels", "scipy"}
+
+
 def test_the_engine_knows_no_django(tmp_path):
     modules = [
         ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")

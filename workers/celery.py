@@ -14,7 +14,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "labelapp.config.settings")
 
 QUEUES = ("weights", "llm", "export")
 
-app = Celery("workers", include=["workers.tasks.weights", "workers.tasks.export"])
+app = Celery("workers", include=["workers.tasks.weights", "workers.tasks.llm", "workers.tasks.export"])
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.conf.update(
     task_queues=[Queue(name) for name in QUEUES],

@@ -7,7 +7,7 @@ from typing import Any
 from django import forms
 from django.contrib.auth.models import AbstractBaseUser, PermissionsMixin
 
-from labelapp.atlas.keys import BASES, CIRCUITS_WITHOUT_LAYER, CONTROLS, PREPROCESSINGS
+from labelapp.atlas.keys import CIRCUITS_WITHOUT_LAYER, COMPUTED_BASES, CONTROLS, PREPROCESSINGS
 from labelapp.atlas.models import Model
 from labelapp.atlas.selection import ALL, NO_CONTROL, SelectionError, names_parse, selection_parse, variants_of
 from labelapp.atlas.services import DIRECTIONS, Extent
@@ -29,7 +29,7 @@ class DecomposeForm(forms.Form):
         "circuits": "with commas",
         "layers": "like 0,5,9-11, or all",
         "preprocessing": ", ".join(PREPROCESSINGS),
-        "basis": f"{', '.join(BASES)}; with a seed: rotated.3",
+        "basis": f"{', '.join(COMPUTED_BASES)}; with a seed: rotated.3",
         "control": f"{NO_CONTROL}, {', '.join(CONTROLS)}; with a seed: gaussian.3",
         "directions": "a number, or all",
     }
@@ -59,7 +59,7 @@ class DecomposeForm(forms.Form):
             data["selection"] = selection_parse(self.model, **{name: data[name] for name in names})
             data["variants"] = variants_of(
                 names_parse("preprocessing", data["preprocessing"], PREPROCESSINGS) or PREPROCESSINGS,
-                names_parse("basis", data["basis"], BASES) or BASES,
+                names_parse("basis", data["basis"], COMPUTED_BASES) or COMPUTED_BASES,
                 names_parse("control", data["control"], (NO_CONTROL, *CONTROLS)) or (NO_CONTROL, *CONTROLS),
             )
         except SelectionError as error:

@@ -32,7 +32,9 @@ CIRCUITS = tuple(SIDES)
 CIRCUITS_WITH_HEADS = ("ov", "qk")
 CIRCUITS_WITHOUT_LAYER = ("embed", "unembed")
 PREPROCESSINGS = ("raw", "folded")
-BASES = ("svd", "neuron", "rotated", "varimax")
+COMPUTED_BASES = ("svd", "neuron", "rotated", "varimax")
+# A dictionary (a sparse autoencoder, say) is trained elsewhere: its features come as imported readouts alone.
+BASES = (*COMPUTED_BASES, "dictionary")
 UNSEEDED_BASES = ("svd", "varimax")  # nothing in them is random
 CONTROLS = ("gaussian", "covariance", "shuffled", "column_shuffled")
 SEED_DIGITS = 9  # what the databases' integers hold

@@ -11,6 +11,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_POST
 
 from labelapp.accounts.typing import SignedInRequest
+from labelapp.atlas import panels
 from labelapp.atlas.forms import DecomposeForm, may_decompose
 from labelapp.atlas.keys import KeyFormError, Variant, variant_parse
 from labelapp.atlas.models import Matrix, Model
@@ -58,10 +59,12 @@ def _model_context(request: SignedInRequest, found: Model, form: DecomposeForm |
     """The overview of one variant, of those that are stored or are asked for."""
     colours = colours_of(request, found)
     chosen = next((it for it in colours if it.slug == request.GET.get("colour")), colours[0])
-    variant = _variant(request.GET)
     stored = variants_stored(Matrix.objects.filter(model=found))
-    shown = list(dict.fromkeys([Variant(), *stored, variant]))
-    if form is None and may_decompose(request.user):
+    # Of imported readouts the plain variant need not be there.
+    first = Variant() if found.has_weights else next(iter(stored), Variant())
+    variant = _variant(request.GET, first)
+    shown = list(dict.fromkeys([first, *stored, variant]))
+    if form is None and found.has_weights and may_decompose(request.user):
         form = DecomposeForm(model=found)
     return {
         "model": found,
@@ -72,6 +75,7 @@ def _model_context(request: SignedInRequest, found: Model, form: DecomposeForm |
         "notes": variant_notes(variant),
         "grid": overview_grid(found, chosen, variant),
         "form": form,
+        "panels": panels.model_panels(request, found),
     }
 
 
@@ -79,9 +83,10 @@ def _overview_query(variant: Variant, colour: str) -> str:
     return "?" + urlencode({"colour": colour, **({"variant": str(variant)} if str(variant) else {})})
 
 
-def _variant(query: QueryDict) -> Variant:
-    """From an address that anybody may have typed: what makes no sense is the plain variant."""
+def _variant(query: QueryDict, first: Variant) -> Variant:
+    """From an address that anybody may have typed: what makes no sense is the first variant."""
+    text = query.get("variant", "")
     try:
-        return variant_parse(query.get("variant", ""))
+        return variant_parse(text) if text else first
     except KeyFormError:
-        return Variant()
+        return first

@@ -15,7 +15,10 @@ def model_folder(weights_hash: str) -> str:
 
 
 class Model(models.Model):
-    """One checkpoint of a transformer."""
+    """One checkpoint of a transformer, or what is known of one whose readouts were imported without its weights.
+
+    Without weights the hash is empty, and sizes that nobody stated are 0.
+    """
 
     name = models.CharField(max_length=200)  # a slug, as it stands in keys
     revision = models.CharField(max_length=64)
@@ -51,6 +54,10 @@ class Model(models.Model):
     def slug(self) -> str:
         """The model's part of a key."""
         return self.name if self.is_default else f"{self.name}@{self.revision}"
+
+    @property
+    def has_weights(self) -> bool:
+        return bool(self.weights_hash)
 
     @property
     def folder(self) -> str:

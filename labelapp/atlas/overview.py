@@ -42,7 +42,8 @@ class Grid:
 
 def colours_of(request: HttpRequest, model: Model) -> list[OverviewColour]:
     """By what the overview can be coloured: first what needs no judge, then what other rooms offer."""
-    return [TOP_SINGULAR_VALUE, *overview_colours(request, model)]
+    first = TOP_SINGULAR_VALUE if model.has_weights else N_IMPORTED
+    return [first, *overview_colours(request, model)]
 
 
 def overview_grid(model: Model, colour: OverviewColour, variant: Variant) -> Grid:
@@ -54,7 +55,7 @@ def overview_grid(model: Model, colour: OverviewColour, variant: Variant) -> Gri
     places = [(name, head) for name in circuits for head in _heads(model, name)]
 
     def cell(circuit: str, layer: int | None, head: int | None) -> Cell:
-        return _cell(_key(model, circuit, layer, head).of_variant(variant), stored, values)
+        return _cell(model, _key(model, circuit, layer, head).of_variant(variant), stored, values)
 
     rows = [(layer, [cell(name, layer, head) for name, head in places]) for layer in range(model.n_layers)]
     rest = [(CIRCUIT_NAMES[name], cell(name, None, None)) for name in model.circuits if name in CIRCUITS_WITHOUT_LAYER]
@@ -85,6 +86,20 @@ TOP_SINGULAR_VALUE = OverviewColour(
 )
 
 
+def _imported_counts(model: Model, variant: Variant) -> dict[int, CellValue]:
+    rows = dict(matrices_of(model, variant).values_list("pk", "n_vectors"))
+    most = max(rows.values(), default=0) or 1
+    return {pk: CellValue(n / most, str(n), f"{n} vectors imported") for pk, n in rows.items()}
+
+
+N_IMPORTED = OverviewColour(
+    slug="n",
+    name="Vectors imported",
+    explanation="Each cell shows how many vectors' readouts were imported for its matrix.",
+    values=_imported_counts,
+)
+
+
 def number(value: float) -> str:
     """Three figures at most, for a small cell."""
     return f"{value:.0f}" if value >= 99.5 else f"{value:.1f}" if value >= 9.95 else f"{value:.2f}"
@@ -98,9 +113,11 @@ def _key(model: Model, circuit: str, layer: int | None, head: int | None) -> Mat
     return MatrixKey(model.name, circuit, layer, head, "" if model.is_default else model.revision)
 
 
-def _cell(key: MatrixKey, stored: Mapping[str, int], values: Mapping[int, CellValue]) -> Cell:
+def _cell(model: Model, key: MatrixKey, stored: Mapping[str, int], values: Mapping[int, CellValue]) -> Cell:
     pk = stored.get(key.address)
     title = matrix_title(key)
+    if pk is None and not model.has_weights:
+        return Cell(key, f"{title}: not imported", False, "–", 0)
     if pk is None:
         return Cell(key, f"{title}: not computed yet, opening it does it", False, "", 0)
     value = values.get(pk)

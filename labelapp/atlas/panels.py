@@ -17,7 +17,7 @@ from labelapp.accounts.models import User
 from labelapp.atlas.keys import Variant
 from labelapp.atlas.models import Direction, Matrix, Model
 
-T = TypeVar("T", Direction, Matrix)
+T = TypeVar("T", Direction, Matrix, Model)
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,7 @@ class OverviewColour:
 
 DirectionPanel = Panel[Direction]
 MatrixPanel = Panel[Matrix]
+ModelPanel = Panel[Model]
 MatrixNotes = Callable[[HttpRequest, Matrix, Sequence[Direction]], Mapping[int, Sequence[ColumnNote]]]
 OverviewColours = Callable[[HttpRequest, Model], Sequence[OverviewColour]]
 # Of some direction ids those that the person has yet to judge blind, with the project's name.
@@ -74,6 +75,7 @@ HiddenDirections = Callable[[User], QuerySet[Direction]]
 
 _direction_panels: list[DirectionPanel] = []
 _matrix_panels: list[MatrixPanel] = []
+_model_panels: list[ModelPanel] = []
 _matrix_notes: list[MatrixNotes] = []
 _overview_colours: list[OverviewColours] = []
 _blind_checks: list[BlindCheck] = []
@@ -86,6 +88,10 @@ def register_direction_panel(panel: DirectionPanel) -> None:
 
 def register_matrix_panel(panel: MatrixPanel) -> None:
     _matrix_panels.append(panel)
+
+
+def register_model_panel(panel: ModelPanel) -> None:
+    _model_panels.append(panel)
 
 
 def register_matrix_notes(notes: MatrixNotes) -> None:
@@ -110,6 +116,10 @@ def direction_panels(request: HttpRequest, direction: Direction) -> list[ShownPa
 
 def matrix_panels(request: HttpRequest, matrix: Matrix) -> list[ShownPanel]:
     return _shown(_matrix_panels, request, matrix)
+
+
+def model_panels(request: HttpRequest, model: Model) -> list[ShownPanel]:
+    return _shown(_model_panels, request, model)
 
 
 def matrix_notes(request: HttpRequest, matrix: Matrix, columns: Sequence[Direction]) -> dict[int, list[ColumnNote]]:

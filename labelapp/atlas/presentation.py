@@ -140,6 +140,7 @@ class Range:
     smallest: float
     deepest: float
     largest: float
+    is_known: bool = True  # False where the readouts were imported without scores
 
     @classmethod
     def of(cls, directions: Sequence[Direction], rows: int | None = None) -> Range:
@@ -148,7 +149,7 @@ class Range:
         """
         readouts = [it.scores[:rows] for it in directions if it.scores]
         if not readouts:
-            return cls(0.0, 0.0, 0.0)
+            return cls(0.0, 0.0, 0.0, is_known=False)
         best = [max(scores) for scores in readouts]
         return cls(min(map(min, readouts)), min(max(best), 1.2 * median(best)), max(best))
 

@@ -59,6 +59,8 @@ def direction_vectors(direction: Direction) -> dict[str, np.ndarray]:
 
 def matrix_vectors(matrix: Matrix) -> dict[str, np.ndarray]:
     """The unit vectors of every side, [n_vectors, d_model] float32, their `+` ends. Raises NotStoredError."""
+    if not matrix.model.has_weights:
+        raise NotStoredError(f"{matrix} holds imported readouts, which have no vectors.")
     try:
         return {side: vectors_read(matrix, side) for side in matrix.sides}
     except (KeyError, FileNotFoundError):

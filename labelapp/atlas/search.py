@@ -204,6 +204,10 @@ def _similar(shown: Sequence[str], wanted: str) -> list[str]:
 
 
 def _vocabulary_shown(model: Model) -> Sequence[str]:
+    if not model.has_weights:
+        raise NotStoredError(
+            f"{model} holds imported readouts without a vocabulary, so no token can be looked up in it."
+        )
     try:
         return _folder_shown(model.folder)
     except FileNotFoundError:

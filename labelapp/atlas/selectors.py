@@ -10,12 +10,13 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from django.db.models import Count, QuerySet, Sum
+from django.db.models import Count, Q, QuerySet, Sum
 
 from labelapp.atlas.files import arrays_read, file_read
 from labelapp.atlas.keys import (
     CIRCUITS_WITH_HEADS,
     CIRCUITS_WITHOUT_LAYER,
+    COMPUTED_BASES,
     SIDES,
     DirectionKey,
     MatrixKey,
@@ -61,7 +62,13 @@ def matrix_get(key: MatrixKey) -> Matrix:
 
 
 def matrix_key_check(model: Model, key: MatrixKey) -> None:
-    """Raises NotStoredError, in words, where a model has no such matrix."""
+    """Raises NotStoredError, in words, where a model has no such matrix, or none that can be computed."""
+    if not model.has_weights:
+        raise NotStoredError(
+            f"{key} is not among the readouts that were imported for {model}; there are no weights to compute it from."
+        )
+    if key.basis not in COMPUTED_BASES:
+        raise NotStoredError(f"{key} cannot be computed from {model}: the features of a {key.basis} are imported.")
     if key.circuit not in model.circuits:
         raise NotStoredError(f"{model} has no circuit {key.circuit}; it has {', '.join(model.circuits)}.")
     if key.layer is not None and key.layer >= model.n_layers:
@@ -92,17 +99,26 @@ class ModelHolding:
 
 
 def models_with_holdings() -> list[ModelHolding]:
-    """All models by name: two queries, however many models and matrices."""
+    """All models by name: three queries, however many models and matrices."""
     counts: dict[int, Counter[str]] = defaultdict(Counter)
     rows = Matrix.objects.values("model_id", "circuit", "basis", "preprocessing", "control")
+    models = Model.objects.order_by("name", "revision").in_bulk()
     for row in rows.annotate(n=Count("pk"), vectors=Sum("n_vectors")).order_by():
         count = counts[row["model_id"]]
         ends = row["vectors"] * len(SIDES[row["circuit"]]) * 2
+        if not models[row["model_id"]].has_weights:
+            ends = 0  # of imported vectors not every end need be there: they are counted below
         count["directions"] += ends
         if (row["basis"], row["preprocessing"], row["control"]) == ("svd", "raw", ""):
             count["matrices"] += row["n"]
             count["raw"] += ends
-    return [_holding(model, counts[model.pk]) for model in Model.objects.order_by("name", "revision")]
+    imported = Direction.objects.filter(matrix__model__weights_hash="").order_by()
+    is_raw = Q(matrix__basis="svd", matrix__preprocessing="raw", matrix__control="")
+    for model_id, n, raw in imported.values_list("matrix__model_id").annotate(
+        n=Count("pk"), raw=Count("pk", filter=is_raw)
+    ):
+        counts[model_id].update(directions=n, raw=raw)
+    return [_holding(model, counts[model.pk]) for model in models.values()]
 
 
 def _holding(model: Model, count: Counter[str]) -> ModelHolding:
@@ -135,6 +151,8 @@ def direction_get(key: DirectionKey | str) -> Direction:
         key = direction_key_parse(key)
     matrix = matrix_get(key.matrix)
     direction = Direction.objects.filter(matrix=matrix, side=key.side, index=key.index, sign=key.sign).first()
+    if direction is None and not matrix.model.has_weights:
+        raise NotStoredError(f"{key} is not among the {matrix.n_vectors} vectors that were imported for {matrix}.")
     if direction is None:
         raise NotStoredError(f"{matrix} has directions 0 to {matrix.n_vectors - 1}, not {key.index}.")
     direction.matrix = matrix

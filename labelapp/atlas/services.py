@@ -97,8 +97,10 @@ def decompose_more(
 ) -> Job:
     """Enqueue more matrices of a stored model; return the parent of the jobs.
 
-    Raises JobError where all of that is stored, or is stored so that it cannot be extended.
+    Raises JobError where all of that is stored, or is stored so that it cannot be extended, and for imported readouts.
     """
+    if not model.has_weights:
+        raise JobError(f"{model} holds imported readouts; there are no weights to decompose.")
     with transaction.atomic():
         parent = job_create(title=f"Decompose more of {model.slug}", created_by=created_by)
         started = layer_jobs_create(

@@ -45,7 +45,11 @@ def token_bytes(token: str) -> bytes:
 
 def is_utf8(token: str) -> bool:
     """False for half of a UTF-8 sequence, which many readers of JSON refuse."""
-    return not any("\ud800" <= character <= "\udfff" for character in token)
+    try:
+        token.encode()
+    except UnicodeEncodeError:  # a surrogate, which nothing else is
+        return False
+    return True
 
 
 def _escape(character: str) -> str:

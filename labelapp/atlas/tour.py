@@ -25,8 +25,12 @@ class Stop:
 
 
 def tour_stops(models: Iterable[Model]) -> list[Stop]:
-    """Where gpt2-medium is among the models; nothing otherwise, nor where another model borrows the name."""
-    model = next((it for it in models if it.name == MODEL and it.is_default), None)
+    """Where gpt2-medium is among the models with its weights; nothing otherwise, nor where a name is borrowed."""
+    named = sorted((it for it in models if it.name == MODEL), key=lambda it: not it.is_default)
+    if not named or not named[0].is_default:
+        return []
+    model = next((it for it in named if it.has_weights), None)  # labels may have been imported under the plain name
     if model is None or model.n_layers <= LAYER or model.n_heads <= max(SEEN):
         return []
-    return [Stop(MatrixKey(MODEL, "ov", LAYER, head), seen) for head, seen in SEEN.items()]
+    revision = "" if model.is_default else model.revision
+    return [Stop(MatrixKey(MODEL, "ov", LAYER, head, revision), seen) for head, seen in SEEN.items()]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from labelapp.atlas.keys import BASES, CONTROLS, PREPROCESSINGS, MatrixKey, Variant, seeded
+from labelapp.atlas.keys import BASES, COMPUTED_BASES, CONTROLS, PREPROCESSINGS, MatrixKey, Variant, seeded
 from labelapp.atlas.models import Model
 
 
@@ -25,6 +25,7 @@ VALUES = {
     ),
     "rotated": ValueName("stretch", "stretch", "How much longer the matrix makes this vector"),
     "varimax": ValueName("stretch", "stretch", "How much longer the matrix makes this vector"),
+    "dictionary": ValueName("value", "value", "The number that was imported with this feature"),
 }
 COLUMNS = {
     "svd": "directions by singular value",
@@ -32,6 +33,7 @@ COLUMNS = {
     "rotated": "vectors of a random rotation, by how much longer the matrix makes them",
     "varimax": "vectors of the varimax rotation, by how much longer the matrix makes them",
 }
+IMPORTED_COLUMNS = "directions by index"  # whatever the basis: only what was imported is there
 PREPROCESSING_NOTES = {
     "folded": "Folded: the norms' gains and biases are folded into the weights, which are centred as LayerNorm "
     "centres; readouts use the unembedding with the final norm's gain.",
@@ -41,6 +43,7 @@ BASIS_NOTES = {
     "rotated": "A contrast: the first singular vectors turned by a random rotation. It spans the same space, so a "
     "vector of it can mean something.",
     "varimax": "A contrast: the first singular vectors turned so that each has few large coordinates.",
+    "dictionary": "Features of a dictionary that was trained elsewhere (a sparse autoencoder, say): imported readouts.",
 }
 CONTROL_NOTES = {
     "gaussian": "random numbers in the shape, rank and mean square of the weights",
@@ -104,25 +107,33 @@ def qk_note(model: Model, circuit: str) -> str:
     return ROTARY_NOTE if circuit == "qk" and model.rotary else ""
 
 
-def variant_axes(key: MatrixKey, stored: Collection[Variant]) -> list[Axis]:
-    """The links from one matrix to its variants: one thing changed at a time; seeds other than 0 where stored."""
+def variant_axes(key: MatrixKey, stored: Collection[Variant], *, can_compute: bool) -> list[Axis]:
+    """The links from one matrix to its variants: one thing changed at a time; seeds other than 0 where stored.
+
+    Where there are no weights to compute others from, only to those that are stored.
+    """
     here = key.variant
-    bases = _names(BASES, ((it.basis, it.basis_seed) for it in {*stored, here}))
+    bases = _names(COMPUTED_BASES, ((it.basis, it.basis_seed) for it in {*stored, here}))
     controls = _names(("", *CONTROLS), ((it.control, it.control_seed) for it in {*stored, here}))
     changes = {
         "Preprocessing": [(name, replace(here, preprocessing=name)) for name in PREPROCESSINGS],
         "Basis": [(seeded(*it), replace(here, basis=it[0], basis_seed=it[1])) for it in bases],
         "Control": [(seeded(*it) or "none", replace(here, control=it[0], control_seed=it[1])) for it in controls],
     }
-    return [
+    axes = [
         Axis(axis, [Choice(name, key.of_variant(it), it == here, it in stored) for name, it in choices])
         for axis, choices in changes.items()
     ]
+    if can_compute:
+        return axes
+    there = [Axis(axis.name, [choice for choice in axis.choices if choice.is_stored]) for axis in axes]
+    return [axis for axis in there if len(axis.choices) > 1]
 
 
 def _names(words: Sequence[str], found: Iterable[tuple[str, int]]) -> list[tuple[str, int]]:
-    """Every word with the seed 0, and with other seeds as found."""
-    return sorted({*((word, 0) for word in words), *found}, key=lambda it: (words.index(it[0]), it[1]))
+    """Every word with the seed 0, and what was found besides."""
+    order = ("", *CONTROLS, *BASES)
+    return sorted({*((word, 0) for word in words), *found}, key=lambda it: (order.index(it[0]), it[1]))
 
 
 def _seeded_words(word: str, seed: int) -> str:

@@ -40,7 +40,7 @@ from labelapp.atlas.selectors import (
 )
 from labelapp.atlas.services import matrix_request
 from labelapp.atlas.tour import tour_stops
-from labelapp.atlas.variants import COLUMNS, qk_note, value_name, variant_axes, variant_notes
+from labelapp.atlas.variants import COLUMNS, IMPORTED_COLUMNS, qk_note, value_name, variant_axes, variant_notes
 from labelapp.jobs.models import Job, State
 
 MAX_COLUMNS, MAX_ROWS = 64, 100
@@ -163,7 +163,7 @@ def _matrix_missing(request: SignedInRequest, owner: Model, key: MatrixKey) -> H
 
 def _failure(job: Job) -> str:
     """Why there is nothing to wait for; empty while there is."""
-    if job.is_active:
+    if job.is_open:
         return ""
     if job.state == State.FAILED:
         return job.error or "The job failed without a word; the worker's log says more."
@@ -245,7 +245,7 @@ def _matrix_context(request: SignedInRequest, found: Matrix) -> dict[str, Any]:
             columns, rows=options.rows, notes=notes, hidden=panels.controls_hidden_from(request.user, columns)
         ),
         "options": options,
-        "other_end": options.query(sign="-" if options.sign == "+" else "+"),
+        "other_end": _other_end_query(found, options),
         "other_side": other,
         "other_side_query": options.query(side=other) if other else "",
         "earlier": options.query(start=max(0, options.start - options.columns)) if options.start else "",
@@ -254,12 +254,12 @@ def _matrix_context(request: SignedInRequest, found: Matrix) -> dict[str, Any]:
         "column_choices": [(n, options.query(columns=n)) for n in (5, 10, 20, 64)],
         "row_choices": [(n, options.query(rows=n)) for n in (10, 20, 50) if n <= max(found.top, 10)],
         "copies": [(it, options.query(copy_as=it.slug)) for it in copies.FORMS.values()],
-        "columns_are": COLUMNS[key.basis],
+        "columns_are": COLUMNS[key.basis] if found.model.has_weights else IMPORTED_COLUMNS,
         "block_threshold": f"{found.model.block_threshold:.3g}",
         "notes": variant_notes(key.variant),
         "qk_note": qk_note(found.model, key.circuit),
-        "axes": variant_axes(key, place_variants(found)),
-        "neighbours": presentation.neighbours(key, n_layers=found.model.n_layers, n_heads=found.model.n_heads),
+        "axes": variant_axes(key, place_variants(found), can_compute=found.model.has_weights),
+        "neighbours": _neighbours(found, key),
         "panels": panels.matrix_panels(request, found),
     }
 
@@ -283,8 +283,8 @@ def _direction_context(request: SignedInRequest, found: Direction) -> dict[str, 
         "this": this,
         "antipode": ends.get(key.antipode.sign),
         "ends": [this, *(it for sign, it in ends.items() if sign != found.sign)],
-        "before": _index(key, key.index - 1) if key.index else None,
-        "after": _index(key, key.index + 1) if key.index + 1 < found.matrix.n_vectors else None,
+        "before": _neighbour(found, key, -1),
+        "after": _neighbour(found, key, +1),
         "other_side": replace(key, side=other) if other else None,
         "table_query": _table_query(found),
         "panels": panels.direction_panels(request, found),
@@ -302,15 +302,47 @@ def _with_matrix(rows: list[Direction], matrix: Matrix) -> list[Direction]:
     return rows
 
 
-def _index(key: DirectionKey, index: int) -> DirectionKey:
-    return replace(key, index=index)
+def _neighbours(found: Matrix, key: MatrixKey) -> list[presentation.Neighbour]:
+    """Matrices nearby; of imported ones those that are there, for no other can be computed."""
+    near = presentation.neighbours(key, n_layers=found.model.n_layers, n_heads=found.model.n_heads)
+    if found.model.has_weights:
+        return near
+    stored = set(
+        Matrix.objects.filter(model=found.model, address__in=[it.key.address for it in near]).values_list(
+            "address", flat=True
+        )
+    )
+    return [it for it in near if it.key.address in stored]
+
+
+def _other_end_query(found: Matrix, options: TableOptions) -> str:
+    """Empty where the readouts were imported and there are none of the other sign."""
+    sign = "-" if options.sign == "+" else "+"
+    if not found.model.has_weights and not matrix_columns(found, side=options.side, sign=sign).exists():
+        return ""
+    return options.query(sign=sign)
+
+
+def _neighbour(found: Direction, key: DirectionKey, step: int) -> DirectionKey | None:
+    """The same end of the next vector that is stored; imported ones need not be next to each other."""
+    index: int | None = key.index + step
+    if not found.matrix.model.has_weights:
+        rows = matrix_columns(found.matrix, side=found.side, sign=found.sign).values_list("index", flat=True)
+        index = rows.filter(index__gt=key.index).first() if step > 0 else rows.filter(index__lt=key.index).last()
+    elif not 0 <= key.index + step < found.matrix.n_vectors:
+        index = None
+    return None if index is None else replace(key, index=index)
 
 
 def _table_query(found: Direction) -> str:
     """The table with this direction's column in it."""
     sides = SIDES[found.matrix.circuit]
     options = TableOptions(side=found.side, default_side=sides[0], sign=found.sign)
-    return options.query(start=found.index - found.index % options.columns)
+    place = found.index
+    if not found.matrix.model.has_weights:
+        columns = matrix_columns(found.matrix, side=found.side, sign=found.sign)
+        place = columns.filter(index__lt=found.index).count()
+    return options.query(start=place - place % options.columns)
 
 
 def _table_options(query: QueryDict, found: Matrix) -> TableOptions:

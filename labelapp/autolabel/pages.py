@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from django.db.models import Count, Sum
+from django.db.models import Count, Q
 
 from labelapp.accounts.models import User
 from labelapp.atlas import panels
 from labelapp.atlas.keys import Variant
 from labelapp.atlas.selection import matrix_filter, selection_from_json
 from labelapp.autolabel.models import Run
+from labelapp.autolabel.selection import run_selection_words
 from labelapp.jobs.selectors import JobProgress, jobs_progress
 from labelapp.judgements.models import Summary, Verdict
-from labelapp.judgements.rules import RULES, Rule
+from labelapp.judgements.tables import SUMS, RuleTable, rule_tables
 from labelapp.judgements.visibility import count_is_shown
+from workers.llm.prices import dollars
 
 Counts = dict[str, int]
-SUMS = {verdict: Sum(verdict, default=0) for verdict in Verdict.values}
 
 
 @dataclass(frozen=True)
@@ -36,62 +37,50 @@ class ListedRun:
         return self.counts[Verdict.UNPARSED] + self.counts[Verdict.FAILED]
 
 
-@dataclass(frozen=True)
-class CircuitCounts:
-    """What a run's judge says of one circuit of its selection, under one rule."""
-
-    rule: Rule
-    circuit: str
-    counts: Counts
-    n: int
-    is_shown: bool
-
-
 def runs_listed(runs: Iterable[Run], viewer: User) -> list[ListedRun]:
     """With the verdicts of each run's judge on its model, read at once."""
     found = list(runs)
     made = [f"matrix__{name}" for name in asdict(Variant())]
-    rows = Summary.objects.filter(
-        judge__in={run.judge_id for run in found},
-        matrix__model__in={run.model_id for run in found},
-        rule="labeler",
-    )
-    sums: dict[tuple[int, int], list[tuple[Variant, Counts]]] = defaultdict(list)
+    rows = Summary.objects.filter(judge__in={run.judge_id for run in found}, rule="labeler")
+    # By judge and model, and by judge alone for runs over several models.
+    sums: dict[tuple[int, int | None], list[tuple[Variant, Counts]]] = defaultdict(list)
     for row in rows.values("judge_id", "matrix__model_id", *made).annotate(**SUMS):
         variant = Variant(*(row[name] for name in made))
-        sums[row["judge_id"], row["matrix__model_id"]].append((variant, _counts(row)))
+        for model_id in (row["matrix__model_id"], None):
+            sums[row["judge_id"], model_id].append((variant, _counts(row)))
     progress = jobs_progress(run.job_id for run in found)
     blind = panels.hidden_directions(viewer).order_by().values_list("matrix__model_id")
-    hidden = dict(blind.annotate(n=Count("pk")))
+    hidden: Counter[int | None] = Counter(dict(blind.annotate(n=Count("pk"))))
+    hidden[None] = hidden.total()
     listed = []
     for run in found:
         selection = selection_from_json(run.selection)
         parts = [counts for variant, counts in sums[run.judge_id, run.model_id] if selection.holds(variant)]
         counts = {verdict: sum(part[verdict] for part in parts) for verdict in Verdict.values}
-        is_shown = count_is_shown(sum(counts.values()), hidden.get(run.model_id, 0))
+        is_shown = count_is_shown(sum(counts.values()), hidden[run.model_id])
         listed.append(ListedRun(run, progress[run.job_id], counts, is_shown))
     return listed
 
 
-def counts_by_circuit(run: Run, viewer: User) -> list[CircuitCounts]:
-    """For each rule and circuit what the run's judge says of its selection, with the number of directions."""
+def rule_table(run: Run, viewer: User) -> RuleTable | None:
+    """What the run's judge says of its selection by circuit, under every rule side by side."""
     selected = matrix_filter(selection_from_json(run.selection), prefix="matrix__")
-    blind = panels.hidden_directions(viewer).filter(selected, matrix__model=run.model_id).order_by()
-    rows = Summary.objects.filter(selected, judge=run.judge_id, matrix__model=run.model_id)
-    sums = rows.values("rule", "matrix__circuit").annotate(**SUMS).order_by("rule", "matrix__circuit")
-    hidden = dict(blind.values_list("matrix__circuit").annotate(n=Count("pk")))
-    return [_by_circuit(row, hidden.get(row["matrix__circuit"], 0)) for row in sums if row["rule"] in RULES]
+    # Of several models, where a project's are: all that the judge has judged.
+    of_model = Q(matrix__model=run.model_id) if run.model_id else Q()
+    return next(iter(rule_tables(selected & of_model & Q(judge=run.judge_id), viewer)), None)
+
+
+def money_words(run: Run) -> str:
+    """ "$0.12 spent of $2.00", "cost unknown"."""
+    if not run.has_price:
+        return "cost unknown"
+    words = f"{dollars(run.spent + run.lost)} spent"
+    return words if run.budget is None else f"{words} of {dollars(run.budget)}"
 
 
 def selection_words(selection: dict[str, Any]) -> str:
     """As a phrase: "ov, mlp_in in layers 0, 3"."""
-    return selection_from_json(selection).words
-
-
-def _by_circuit(row: Mapping[str, Any], n_hidden: int) -> CircuitCounts:
-    counts = _counts(row)
-    n = sum(counts.values())
-    return CircuitCounts(RULES[row["rule"]], row["matrix__circuit"], counts, n, count_is_shown(n, n_hidden))
+    return run_selection_words(selection)
 
 
 def _counts(row: Mapping[str, Any]) -> Counts:

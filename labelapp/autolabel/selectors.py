@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from django.db.models import Count, QuerySet
 
 from labelapp.atlas.models import Direction, Model
 from labelapp.atlas.selection import MatrixSelection, directions_selected
-from labelapp.autolabel.models import Run
+from labelapp.autolabel.models import Run, RunItem
 from labelapp.judgements.models import Judge, Judgement
 
 
@@ -26,3 +28,30 @@ def layers_to_judge(model: Model, judge: Judge, selection: MatrixSelection) -> d
     """For each layer with directions to judge, how many; None stands for what belongs to no layer."""
     rows = directions_to_judge(model, judge, selection).order_by("matrix__layer")
     return dict(rows.values_list("matrix__layer").annotate(n=Count("pk")))
+
+
+@dataclass(frozen=True)
+class RunTally:
+    """What has become of a run's items, and what went wrong with those that failed."""
+
+    done: int
+    failed: int
+    pending: int
+    errors: dict[str, int]  # by kind, the most frequent first
+
+    @property
+    def total(self) -> int:
+        return self.done + self.failed + self.pending
+
+
+def run_tally(run: Run) -> RunTally:
+    """Two counts by index, whatever else is stored."""
+    items = RunItem.objects.filter(run=run).order_by()
+    states = dict(items.values_list("state").annotate(n=Count("pk")))
+    return RunTally(states.get("done", 0), states.get("failed", 0), states.get("pending", 0), run_errors(run))
+
+
+def run_errors(run: Run) -> dict[str, int]:
+    """How many items failed for each kind of error, the most frequent first."""
+    failed = RunItem.objects.filter(run=run, state=RunItem.State.FAILED)
+    return dict(failed.values_list("error_kind").annotate(n=Count("pk")).order_by("-n", "error_kind"))

@@ -40,6 +40,10 @@ def baseline_run_start(
 
     Where the same run is at work already, that one is returned. Raises JobError where there is nothing to judge.
     """
+    if not model.has_weights:
+        raise JobError(
+            f"{model} holds imported readouts, which have no vectors, so the {BASELINE_NAME} cannot judge them."
+        )
     settings = settings or BaselineSettings()
     judge = baseline_judge(settings)
     selection = selection or MatrixSelection()

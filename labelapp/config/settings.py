@@ -110,6 +110,9 @@ JOB_REAP_SECONDS = env.float("JOB_REAP_SECONDS", default=2.0)
 # Seconds after which a job that nobody has claimed is enqueued again (its message may have been lost).
 JOB_RESEND_SECONDS = env.float("JOB_RESEND_SECONDS", default=30.0)
 
+# Addresses and keys of language models, as `workers.llm.providers` reads them: used to ask, and never stored or shown.
+LLM_ENVIRONMENT = {name: value for name, value in env.ENVIRON.items() if name.startswith(("OPENAI_", "TEALEAVES_LLM_"))}
+
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},

@@ -12,4 +12,5 @@ urlpatterns = [
     path("review/", include("labelapp.review.urls")),
     path("figures/", include("labelapp.figures.urls")),
     path("exports/", include("labelapp.exchange.urls")),
+    path("imports/", include("labelapp.exchange.import_urls")),
 ]

@@ -22,7 +22,9 @@ def register() -> None:
     )
 
 
-def matrix_panel(request: HttpRequest, matrix: Matrix) -> Mapping[str, Any]:
+def matrix_panel(request: HttpRequest, matrix: Matrix) -> Mapping[str, Any] | None:
+    if not matrix.singular_values:  # imported readouts have none
+        return None
     return spectrum_context(request.GET, matrix)
 
 

@@ -16,7 +16,7 @@ from labelapp.atlas.presentation import CIRCUIT_NAMES
 from labelapp.atlas.selectors import ModelHolding, models_with_holdings
 from labelapp.figures.specs import Fraction, Spectrum
 from labelapp.judgements.models import Judge, Summary
-from labelapp.judgements.rules import RULES, Rule
+from labelapp.judgements.rules import DEFAULT_RULE, RULES, Rule
 from labelapp.judgements.visibility import count_is_shown
 from labelapp.statistics.estimation import wilson_interval
 
@@ -66,6 +66,28 @@ def claims(model: Model | None = None, *, viewer: User | None = None) -> list[Cl
         _claim(holdings[model_id], judges[judge_id], RULES[rule], cells)
         for (model_id, judge_id, rule), cells in groups.items()
         if rule in RULES and any(cell.n for cell in cells)
+    ]
+
+
+@dataclass(frozen=True)
+class RuleGroup:
+    """One machine on one model: its claims under every rule, and the one that is drawn."""
+
+    drawn: Claim
+    claims: Sequence[Claim]
+
+
+def claims_by_rule(found: Sequence[Claim], rule: str = "") -> list[RuleGroup]:
+    """By model and judge; drawn is the claim under `rule` where there is one, else under the judge's default."""
+    groups: dict[tuple[int, int], dict[str, Claim]] = defaultdict(dict)
+    for claim in found:
+        groups[claim.model.pk, claim.judge.pk][claim.rule.name] = claim
+    return [
+        RuleGroup(
+            by_rule.get(rule) or by_rule.get(DEFAULT_RULE) or next(iter(by_rule.values())),
+            [by_rule[name] for name in RULES if name in by_rule],
+        )
+        for by_rule in groups.values()
     ]
 
 

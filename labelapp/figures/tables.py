@@ -83,6 +83,8 @@ def table_svg(copy: TableCopy, layout: Layout) -> str:
 def _lines(copy: TableCopy) -> list[str]:
     """The title and what stands below the table."""
     span = copy.table.range
+    if not span.is_known:
+        return [f"{copy.key}  {copy.caption}", "no scores stored", *([copy.note] if copy.note else [])]
     above = " and above" if span.is_cut else ""
     scale = f"palest colour: score {span.smallest:.2f}, deepest: {span.deepest:.2f}{above}"
     return [f"{copy.key}  {copy.caption}", scale, *([copy.note] if copy.note else [])]

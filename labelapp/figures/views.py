@@ -13,9 +13,10 @@ from labelapp.atlas.selectors import NotStoredError, matrix_get, model_get
 from labelapp.atlas.views import not_found
 from labelapp.figures.files import file_name, plot_response
 from labelapp.figures.panels import spectrum_context, spectrum_options
-from labelapp.figures.selectors import Claim, claims, spectra
+from labelapp.figures.selectors import Claim, claims, claims_by_rule, spectra
 from labelapp.figures.specs import fraction_spec, spectrum_spec
 from labelapp.judgements.models import Judge
+from labelapp.judgements.rules import RULES
 
 FRACTION_HEADER = (
     "model", "judge", "rule", "unit", "circuit", "layer", "interpretable", "n",
@@ -25,7 +26,11 @@ FRACTION_HEADER = (
 
 @require_GET
 def index(request: SignedInRequest) -> HttpResponse:
-    context = {"claims": claims(viewer=request.user), "baseline": Judge.Type.BASELINE.value}
+    rule = request.GET.get("rule", "")
+    context = {
+        "groups": claims_by_rule(claims(viewer=request.user), rule if rule in RULES else ""),
+        "baseline": Judge.Type.BASELINE.value,
+    }
     return render(request, "figures/index.html", context)
 
 

@@ -22,17 +22,30 @@ PATIENCE_SECONDS = 3.0  # in which a worker that is free begins
 WAITING = "waiting: the workers are busy with other jobs"
 
 
-def job_wait(job: Job, on_progress: Callable[[JobProgress], object] | None = None) -> JobProgress:
-    """Wait until a job is over; without a worker for its queue the work is done in this process."""
+def job_wait(
+    job: Job,
+    on_progress: Callable[[JobProgress], object] | None = None,
+    on_interrupt: Callable[[], object] | None = None,
+) -> JobProgress:
+    """Wait until a job is over or paused; without a worker for its queue the work is done in this process.
+
+    `on_interrupt` is called at Ctrl-C where this process does the work; it is to make that end, and is waited for.
+    """
     helper: threading.Thread | None = None
-    while not (progress := job_progress(job.pk)).is_over:
-        if on_progress:
-            on_progress(progress)
-        if (helper is None or not helper.is_alive()) and not _worker_listens(job):
-            reap()  # nobody else frees the jobs of a worker that died
-            helper = threading.Thread(target=_work_off, args=(job.pk,), daemon=True)
-            helper.start()
-        time.sleep(POLL_SECONDS)
+    try:
+        while not ((progress := job_progress(job.pk)).is_over or progress.is_paused):
+            if on_progress:
+                on_progress(progress)
+            if (helper is None or not helper.is_alive()) and not _worker_listens(job):
+                reap()  # nobody else frees the jobs of a worker that died
+                helper = threading.Thread(target=_work_off, args=(job.pk,), daemon=True)
+                helper.start()
+            time.sleep(POLL_SECONDS)
+    except KeyboardInterrupt:
+        if helper is not None and helper.is_alive() and on_interrupt:
+            on_interrupt()
+            helper.join()
+        raise
     if helper is not None:
         helper.join()
     if on_progress:

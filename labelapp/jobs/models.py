@@ -9,12 +9,15 @@ from django.db import models
 class State(models.TextChoices):
     QUEUED = "queued"
     RUNNING = "running"
+    PAUSED = "paused"
     DONE = "done"
     FAILED = "failed"
     CANCELLED = "cancelled"
 
 
 ACTIVE = (State.QUEUED, State.RUNNING)
+# What is not over: a paused job goes on when somebody resumes it.
+OPEN = (*ACTIVE, State.PAUSED)
 
 
 class Job(models.Model):
@@ -28,13 +31,13 @@ class Job(models.Model):
     task = models.CharField(max_length=200, blank=True)
     params = models.JSONField(default=dict, blank=True)
     parent = models.ForeignKey("self", models.CASCADE, null=True, blank=True, related_name="children")
-    # At most one active job of a key: opening the same matrix twice computes it once.
+    # At most one open job of a key: opening the same matrix twice computes it once.
     dedupe_key = models.CharField(max_length=200, blank=True)
 
     state = models.CharField(max_length=12, choices=State.choices, default=State.QUEUED)
     done = models.PositiveIntegerField(default=0)
     total = models.PositiveIntegerField(default=0)
-    error = models.TextField(blank=True)
+    error = models.TextField(blank=True)  # why it failed; of a paused job, why it pauses
 
     attempts = models.PositiveSmallIntegerField(default=0)
     max_attempts = models.PositiveSmallIntegerField(default=3)
@@ -53,8 +56,8 @@ class Job(models.Model):
         constraints = [
             models.UniqueConstraint(
                 fields=["dedupe_key"],
-                condition=models.Q(state__in=ACTIVE) & ~models.Q(dedupe_key=""),
-                name="one_active_job_for_a_key",
+                condition=models.Q(state__in=OPEN) & ~models.Q(dedupe_key=""),
+                name="one_open_job_for_a_key",
             ),
         ]
         indexes = [
@@ -69,8 +72,8 @@ class Job(models.Model):
         return f"{self.title} ({self.state})"
 
     @property
-    def is_active(self) -> bool:
-        return self.state in ACTIVE
+    def is_open(self) -> bool:
+        return self.state in OPEN
 
 
 class WorkerBeat(models.Model):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.contrib.auth.models import AnonymousUser
 from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 
 from labelapp.accounts.models import User
+from labelapp.jobs.control import controls_of
 from labelapp.jobs.models import ACTIVE, Job
 from labelapp.jobs.selectors import job_progress, workers_alive
 from workers.celery import queue_of
@@ -32,10 +34,20 @@ def job_get_for(user: User, job_id: int) -> Job:
     return job
 
 
-def progress_context(job: Job, poll: str = "") -> dict[str, Any]:
-    """For the fragment jobs/progress.html."""
+def may_control(user: User | AnonymousUser | None, job: Job) -> bool:
+    """Who started a job may pause and end it, and so may a superuser; parts go with the whole."""
+    if not isinstance(user, User) or job.parent_id is not None:
+        return False
+    return user.is_superuser or job.created_by_id == user.pk
+
+
+def progress_context(job: Job, poll: str = "", user: User | AnonymousUser | None = None) -> dict[str, Any]:
+    """For the fragment jobs/progress.html; `user` gets the buttons that they may press."""
     progress = job_progress(job.pk)
+    if may_control(user, job):
+        job.state = progress.state  # as it is shown
     return {
+        "controls": controls_of(job) if may_control(user, job) else [],
         "job": job,
         "progress": progress,
         "left": max(progress.total - progress.done, 0),
@@ -46,7 +58,7 @@ def progress_context(job: Job, poll: str = "") -> dict[str, Any]:
 
 def progress_response(request: HttpRequest, job: Job, poll: str = "") -> HttpResponse:
     """The fragment; when the job is over, the page around it is loaded anew, for what it now can show."""
-    context = progress_context(job, poll)
+    context = progress_context(job, poll, request.user)
     response = render(request, "jobs/progress.html", context)
     if context["progress"].is_over and request.headers.get("HX-Request"):
         response["HX-Refresh"] = "true"

@@ -12,7 +12,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from labelapp.jobs.models import Job, State, WorkerBeat
-from labelapp.jobs.services import job_send, parent_settle, worker_beat
+from labelapp.jobs.services import job_send, parent_settle, queued_parts_follow, worker_beat
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +28,10 @@ def reap() -> int:
     changed += expired.filter(attempts__lt=F("max_attempts")).update(
         state=State.QUEUED, lease_token="", lease_expires_at=None, sends=0, send_at=now
     )
-    for job in Job.objects.filter(state=State.QUEUED, send_at__lte=now).order_by("pk")[:MAX_SENDS_A_ROUND]:
+    changed += queued_parts_follow(Job.objects.all())
+    for job in (
+        Job.objects.filter(state=State.QUEUED, send_at__lte=now).exclude(task="").order_by("pk")[:MAX_SENDS_A_ROUND]
+    ):
         job_send(job)
         changed += 1
     WorkerBeat.objects.filter(seen_at__lt=now - timedelta(days=1)).delete()

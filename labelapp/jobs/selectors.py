@@ -10,7 +10,7 @@ from django.conf import settings
 from django.db.models import Count, Q, Sum
 from django.utils import timezone
 
-from labelapp.jobs.models import ACTIVE, Job, State, WorkerBeat
+from labelapp.jobs.models import OPEN, Job, State, WorkerBeat
 
 # A worker counts as alive for so many of its reaper's rounds, and for this many seconds at least.
 ALIVE_ROUNDS = 5
@@ -30,7 +30,11 @@ class JobProgress:
 
     @property
     def is_over(self) -> bool:
-        return self.state not in ACTIVE
+        return self.state not in OPEN
+
+    @property
+    def is_paused(self) -> bool:
+        return self.state == State.PAUSED
 
     @property
     def percent(self) -> int:
@@ -41,7 +45,7 @@ class JobProgress:
     @property
     def seconds_left(self) -> float | None:
         """Estimated from the rate so far; None before there is one."""
-        if self.is_over or not self.done:
+        if self.is_over or self.is_paused or not self.done:
             return None
         return self.seconds * (self.total - self.done) / self.done
 

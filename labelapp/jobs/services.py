@@ -12,11 +12,11 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import IntegrityError, transaction
-from django.db.models import F
+from django.db.models import Exists, F, OuterRef, QuerySet
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
-from labelapp.jobs.models import ACTIVE, Job, State, WorkerBeat
+from labelapp.jobs.models import OPEN, Job, State, WorkerBeat
 from workers.celery import app, queue_of
 
 logger = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ def job_create(
 ) -> Job:
     """Store a job and send its message once the transaction is committed.
 
-    Where a job with the same `dedupe_key` is queued or running, that one is returned.
+    Where a job with the same `dedupe_key` is not over yet, that one is returned.
     """
     job = Job(
         title=storable(title)[:200],
@@ -65,8 +65,8 @@ def job_create(
             if not dedupe_key:
                 raise
             # It may end between the refusal and this look: then the new one is in order after all.
-            if active := Job.objects.filter(dedupe_key=dedupe_key, state__in=ACTIVE).first():
-                return active
+            if standing := Job.objects.filter(dedupe_key=dedupe_key, state__in=OPEN).first():
+                return standing
     if task:
         transaction.on_commit(lambda: job_send(job))
     return job
@@ -87,10 +87,16 @@ def job_send(job: Job) -> None:
 
 
 def job_claim(job_id: int) -> Job | None:
-    """Take a queued job for this process; None where another worker was first or nothing is left to do."""
+    """Take a queued job for this process; None where another worker was first or nothing is left to do.
+
+    A part of a job that was paused or cancelled waits, also where it was added after that.
+    """
     token = secrets.token_hex(16)
     now = timezone.now()
-    claimed = Job.objects.filter(pk=job_id, state=State.QUEUED).update(
+    # A condition, not a join: the state of the row itself is looked at again where two claim at once.
+    claimed = Job.objects.filter(
+        ~Exists(parents_in(State.PAUSED, State.CANCELLED)), pk=job_id, state=State.QUEUED
+    ).update(
         state=State.RUNNING,
         lease_token=token,
         lease_expires_at=_lease_end(now),
@@ -105,6 +111,11 @@ def job_claim(job_id: int) -> Job | None:
     if job.parent_id:
         Job.objects.filter(pk=job.parent_id, state=State.QUEUED).update(state=State.RUNNING, started_at=now)
     return job
+
+
+def parents_in(*states: State) -> QuerySet[Job]:
+    """The parent of a job of the outer query, where it is in one of these states."""
+    return Job.objects.filter(pk=OuterRef("parent_id"), state__in=states)
 
 
 def job_heartbeat(job: Job) -> None:
@@ -137,6 +148,36 @@ def job_completion(job: Job) -> Iterator[None]:
             parent_settle(job.parent_id)
 
 
+@contextmanager
+def job_writing(job: Job, *, done: int) -> Iterator[None]:
+    """Write a part of a job's result, and how far it is, in one transaction under its lease, which is prolonged.
+
+    The holder of a job that was cancelled may still write what it has already paid for.
+    Raises LeaseLostError, and writes nothing, where the job is no longer this process's.
+    """
+    with transaction.atomic():
+        held = Job.objects.filter(
+            pk=job.pk, state__in=(State.RUNNING, State.CANCELLED), lease_token=job.lease_token
+        ).update(done=done, lease_expires_at=_lease_end(timezone.now()))
+        if not held:
+            raise LeaseLostError(f"Job {job.pk} is no longer held by this worker.")
+        yield
+
+
+def job_wish(job: Job) -> State:
+    """What is wanted of a job that this process holds: to go on (RUNNING), to pause or to be cancelled.
+
+    Raises LeaseLostError where it is no longer this process's.
+    """
+    found = Job.objects.filter(pk=job.pk, lease_token=job.lease_token).values_list("state", "parent__state").first()
+    if found is None or found[0] not in (State.RUNNING, State.CANCELLED):
+        raise LeaseLostError(f"Job {job.pk} is no longer held by this worker.")
+    for state in (State.CANCELLED, State.PAUSED):
+        if state in found:
+            return state
+    return State.RUNNING
+
+
 def job_fail(job: Job, error: str) -> None:
     """End a job with the sentence that its users will read; a lost lease is left to its new owner."""
     try:
@@ -164,8 +205,20 @@ def job_retry(job: Job, reason: str) -> None:
 
 
 def job_release(job: Job) -> None:
-    """Give a held job back because its worker stops in an orderly way: that is no attempt of the job's."""
+    """Give a held job back because its worker stops in an orderly way: that is no attempt of the job's.
+
+    A part of a paused job waits until that is resumed.
+    """
     _back_to_queue(job, delay=timedelta(0), attempts=F("attempts") - 1)
+    queued_parts_follow(Job.objects.filter(pk=job.pk))
+
+
+def queued_parts_follow(jobs: QuerySet[Job]) -> int:
+    """Queued parts of a paused job pause, those of a cancelled one are cancelled; returns how many."""
+    queued = jobs.filter(state=State.QUEUED)
+    return sum(
+        queued.filter(Exists(parents_in(state))).update(state=state) for state in (State.PAUSED, State.CANCELLED)
+    )
 
 
 def _back_to_queue(job: Job, *, delay: timedelta, **changes: Any) -> None:
@@ -185,10 +238,10 @@ def parent_settle(parent_id: int) -> None:
     """
     parent = Job.objects.select_for_update().get(pk=parent_id)
     children = Job.objects.filter(parent_id=parent_id)
-    if not parent.is_active or children.filter(state__in=ACTIVE).exists():
+    if not parent.is_open or children.filter(state__in=OPEN).exists():
         return
     failed = children.filter(state=State.FAILED).order_by("pk").first()
-    Job.objects.filter(pk=parent_id, state__in=ACTIVE).update(
+    Job.objects.filter(pk=parent_id, state__in=OPEN).update(
         state=State.FAILED if failed else State.DONE,
         error=failed.error if failed else "",
         finished_at=timezone.now(),

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Avg, Count, FloatField, Sum
+from django.db.models import Avg, Count, FloatField, Q, Sum
 from django.db.models.fields.json import KT
 from django.db.models.functions import Cast
 from django.http import HttpRequest
@@ -17,9 +17,10 @@ from labelapp.atlas.keys import Variant
 from labelapp.atlas.models import Direction, Matrix, Model
 from labelapp.atlas.selection import variant_filter
 from labelapp.judgements.models import TWO_VALUED, Judge, Judgement, Summary, Verdict
-from labelapp.judgements.rules import Rule, rule_for
+from labelapp.judgements.rules import RULES, Rule, rule_for
 from labelapp.judgements.selectors import judgements_standing
 from labelapp.judgements.services import verdicts_by_rule
+from labelapp.judgements.tables import rule_tables
 from labelapp.judgements.visibility import HIDDEN_COUNT, judgements_visible
 
 HIDDEN_CELL = panels.CellValue(0.0, "…", HIDDEN_COUNT)
@@ -33,6 +34,7 @@ class Line:
     judgement: Judgement
     rule: Rule
     verdict: Verdict
+    by_rule: Sequence[tuple[str, Verdict]] = ()  # under every rule, where several apply
 
     @property
     def p_value(self) -> float | None:
@@ -43,6 +45,9 @@ class Line:
 def register() -> None:
     panels.register_direction_panel(
         panels.DirectionPanel(order=10, template="judgements/direction_panel.html", context=direction_panel)
+    )
+    panels.register_model_panel(
+        panels.ModelPanel(order=10, template="judgements/model_panel.html", context=model_panel)
     )
     panels.register_matrix_notes(matrix_notes)
     panels.register_overview_colours(overview_colours)
@@ -55,6 +60,14 @@ def direction_panel(request: HttpRequest, direction: Direction) -> Mapping[str, 
     standing = judgements_standing([direction.pk]).get(direction.pk, [])
     shown = judgements_visible(request.user, standing)  # type: ignore[arg-type]
     return {"hidden_in": "", "lines": [_line(judgement) for judgement in shown]}
+
+
+def model_panel(request: HttpRequest, model: Model) -> Mapping[str, Any] | None:
+    """Every machine's figures on the model, under every rule side by side."""
+    tables = rule_tables(Q(matrix__model=model), request.user)  # type: ignore[arg-type]
+    if not tables:
+        return None
+    return {"tables": tables, "longest": max(tables, key=lambda it: len(it.rules))}
 
 
 def matrix_notes(
@@ -75,7 +88,8 @@ def matrix_notes(
 def overview_colours(request: HttpRequest, model: Model) -> list[panels.OverviewColour]:
     """One for each machine and rule that has judged something of the model; people judge samples, not matrices."""
     rows = Summary.objects.filter(matrix__model=model).exclude(judge__type=Judge.Type.PERSON)
-    found = list(rows.values_list("judge_id", "rule").distinct().order_by("judge_id", "rule"))
+    pairs = rows.filter(rule__in=RULES).values_list("judge_id", "rule").distinct()
+    found = sorted(pairs, key=lambda it: (it[0], list(RULES).index(it[1])))
     judges = Judge.objects.in_bulk({judge_id for judge_id, _ in found})
     baselines = [judge for judge in judges.values() if judge.type == Judge.Type.BASELINE]
     blind = panels.hidden_directions(request.user).filter(matrix__model=model)  # type: ignore[arg-type]
@@ -93,7 +107,8 @@ def short_name(judge: Judge) -> str:
 
 def _line(judgement: Judgement) -> Line:
     rule = rule_for(has_verifier=bool(judgement.verifications.all()))
-    return Line(judgement, rule, verdicts_by_rule(judgement)[rule.name])
+    verdicts = verdicts_by_rule(judgement)
+    return Line(judgement, rule, verdicts[rule.name], list(verdicts.items()) if len(verdicts) > 1 else ())
 
 
 def _note(lines: Sequence[Line]) -> panels.ColumnNote:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from labelapp.judgements.models import Verdict, Verification
+from labelapp.statistics.labels import is_generic
 
 
 @dataclass(frozen=True)
@@ -41,11 +42,8 @@ def _labeler(answers: Answers) -> Verdict:
     return Verdict(answers.verdict)
 
 
-def _both(answers: Answers) -> Verdict:
-    """Two nos make a no, and one suffices; an answer that could not be read leaves the verdict open."""
-    labeler = Verdict(answers.verdict)
-    if labeler != Verdict.INTERPRETABLE:
-        return labeler
+def _verifier(answers: Answers) -> Verdict:
+    """The verifier's yes counts whatever the labeler said: also the yes to "these words share no meaning"."""
     if answers.verification == Verification.Answer.YES:
         return Verdict.INTERPRETABLE
     if answers.verification == Verification.Answer.NO:
@@ -53,11 +51,46 @@ def _both(answers: Answers) -> Verdict:
     return Verdict.UNPARSED
 
 
+def _both(answers: Answers) -> Verdict:
+    """Two nos make a no, and one suffices; an answer that could not be read leaves the verdict open."""
+    labeler = Verdict(answers.verdict)
+    if labeler != Verdict.INTERPRETABLE:
+        return labeler
+    return _verifier(answers)
+
+
+def _both_specific(answers: Answers) -> Verdict:
+    """As `both`, and the label is more than a part of speech (`statistics.labels.is_generic` has the list)."""
+    verdict = _both(answers)
+    if verdict == Verdict.INTERPRETABLE and is_generic(answers.label):
+        return Verdict.NOT_INTERPRETABLE
+    return verdict
+
+
+def verdicts_of(answers: Answers) -> dict[str, Verdict]:
+    """The verdict under each rule that applies: those with a verifier only where it was asked."""
+    return {
+        rule.name: rule.verdict(answers)
+        for rule in RULES.values()
+        if answers.verification is not None or not rule.needs_verifier
+    }
+
+
+# In the order in which pages show them, from the most to the least generous. Whoever changes what a rule says, or
+# the list of generic labels, counts its version up: figures and exports name it.
 RULES = {
     rule.name: rule
     for rule in (
         Rule("labeler", 1, "the labeler names a meaning", _labeler),
+        Rule("verifier", 1, "the verifier says yes, whatever the labeler said", _verifier, needs_verifier=True),
         Rule("both", 1, "the labeler names a meaning and the verifier says yes", _both, needs_verifier=True),
+        Rule(
+            "both_specific",
+            1,
+            "both say so, and the label is not merely a part of speech",
+            _both_specific,
+            needs_verifier=True,
+        ),
     )
 }
 DEFAULT_RULE = "both"

@@ -15,7 +15,7 @@ from labelapp.atlas.selection import MatrixSelection
 from labelapp.atlas.services import PREPARE_TASK, decompose_start
 from labelapp.autolabel.models import Run
 from labelapp.autolabel.services import baseline_run_start
-from labelapp.jobs.models import ACTIVE, Job, State
+from labelapp.jobs.models import OPEN, Job, State
 from labelapp.jobs.selectors import JobProgress, job_progress
 from labelapp.judgements.models import Judge
 from labelapp.labelling.services import demo_project_ensure
@@ -69,7 +69,7 @@ def decomposition_ensure(user: User) -> Job:
     source = str(demo_source())
     first_tasks = Job.objects.filter(task=PREPARE_TASK, params__source=source, params__name=NAME)
     last = first_tasks.exclude(parent=None).select_related("parent").order_by("-pk").first()
-    if last and last.parent and last.parent.state in (*ACTIVE, State.DONE):
+    if last and last.parent and last.parent.state in (*OPEN, State.DONE):
         return last.parent
     return decompose_start(source=source, name=NAME, created_by=user)
 
@@ -77,7 +77,7 @@ def decomposition_ensure(user: User) -> Job:
 def judging_ensure(model: Model, user: User) -> Job:
     """The job of the baseline's run over the whole model: the last one likewise, else a new one."""
     runs = Run.objects.filter(model=model, judge__type=Judge.Type.BASELINE, selection=MatrixSelection().as_json())
-    last = runs.filter(job__state__in=(*ACTIVE, State.DONE)).select_related("job").order_by("-pk").first()
+    last = runs.filter(job__state__in=(*OPEN, State.DONE)).select_related("job").order_by("-pk").first()
     return (last or baseline_run_start(model=model, created_by=user)).job
 
 

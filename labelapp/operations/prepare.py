@@ -12,6 +12,8 @@ from django.core.management import call_command
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
+from labelapp.autolabel.prompts import prompts_load
+
 STATIC_STAMP = ".collected"
 
 
@@ -22,10 +24,11 @@ def migrations_missing() -> int:
 
 
 def database_prepare() -> int:
-    """Migrate; return how many migrations were applied."""
+    """Migrate, and store the ready-made prompts; return how many migrations were applied."""
     missing = migrations_missing()
     if missing:
         call_command("migrate", verbosity=0, interactive=False)
+    prompts_load()  # an upgrade may bring prompts without a migration
     return missing
 
 

@@ -1,4 +1,4 @@
-"""The supervisor of `up`: broker, worker, web server, and the preparation of the demo beside them.
+"""The supervisor of `up`: broker, workers, web server, and the preparation of the demo beside them.
 
 Standard library only, so that what stays resident is small: the command `up` checks and prepares
 everything with Django, and then replaces itself by this module (`python -m labelapp.operations.supervisor`).
@@ -32,6 +32,11 @@ HEALTH_SECONDS = 3.0
 HOPELESS_DEATHS = 3
 WORKER_PATIENCE_SECONDS = 20.0
 WORKER_PROCESSES = 2
+# Warm (running tasks end), then cold (they go back into the queue).
+WORKER_ENDING: dict[str, Any] = {
+    "farewell": [(signal.SIGTERM, WORKER_PATIENCE_SECONDS), (signal.SIGQUIT, 8.0)],
+    "orphaned": signal.SIGKILL,
+}
 
 
 class FailureError(Exception):
@@ -79,7 +84,9 @@ class Supervisor:
         os.set_inheritable(plan.listener, False)
         os.set_inheritable(plan.lock, False)
         self.broker = self._broker() if plan.broker_binary else None
+        # Two: language models are waited for, by one small process without torch; matrices are computed by the other.
         self.worker = self._worker()
+        self.llm_worker = self._llm_worker()
         self.web = self._web()
         self.demo = self._demo()
         self.watched: list[Child] = []
@@ -102,14 +109,14 @@ class Supervisor:
         return self._child("broker", command, farewell=[(signal.SIGTERM, 10.0)])
 
     def _worker(self) -> Child:
-        options = ["-Q", "weights,llm,export", "-c", str(WORKER_PROCESSES), "-n", "tealeaves@%h"]
-        command = [sys.executable, "-m", "celery", "-A", "workers", "worker", *options]
-        command += ["--without-gossip", "--without-mingle"]
-        # Warm (running tasks end), then cold (they go back into the queue).
-        farewell = [(signal.SIGTERM, WORKER_PATIENCE_SECONDS), (signal.SIGQUIT, 8.0)]
+        command = celery_worker("-Q", "weights,export", "-c", str(WORKER_PROCESSES), "-n", "tealeaves@%h")
         # Each process with all cores for itself would make them wait for each other.
         threads = os.environ.get("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // WORKER_PROCESSES)))
-        return self._child("worker", command, {"OMP_NUM_THREADS": threads}, farewell=farewell, orphaned=signal.SIGKILL)
+        return self._child("worker", command, {"OMP_NUM_THREADS": threads}, **WORKER_ENDING)
+
+    def _llm_worker(self) -> Child:
+        command = celery_worker("-Q", "llm", "-P", "threads", "-c", "1", "-n", "tealeaves-llm@%h")
+        return self._child("llm-worker", command, **WORKER_ENDING)
 
     def _web(self) -> Child:
         options = ["--bind", f"fd://{self.plan.listener}", "--worker-class", "gthread", "--preload"]
@@ -163,6 +170,7 @@ class Supervisor:
         self._start_demo()
         self._wait(lambda: self._health() is not None, "The web server does not answer", self.web)
         self._greet()
+        self._launch(self.llm_worker)  # the demo does without it
 
     def _greet(self) -> None:
         self._wait(
@@ -206,7 +214,7 @@ class Supervisor:
         self.listener.close()
         upfile_update(self.data, ready=False, state="stopping")
         self.demo.stop(self._is_hurried)
-        for child in (self.web, self.worker, self.broker):
+        for child in (self.web, self.worker, self.llm_worker, self.broker):
             if child is not None and child.process is not None:
                 self.console.line(f"Stopping the {child.name} …")
                 child.stop(self._is_hurried)
@@ -291,6 +299,11 @@ class Supervisor:
 
     def _on_signal(self, signum: int, frame: FrameType | None) -> None:
         self.stops += 1
+
+
+def celery_worker(*options: str) -> list[str]:
+    command = [sys.executable, "-m", "celery", "-A", "workers", "worker", *options]
+    return [*command, "--without-gossip", "--without-mingle"]
 
 
 def ending(complaint: str, child: Child) -> str:

@@ -77,12 +77,12 @@ def test_an_unknown_colour_is_the_first(signed_in, matrix):
 
 def test_the_queries_of_a_model_do_not_grow(signed_in, model, django_assert_num_queries):
     page(signed_in, "model", "tiny")
-    with django_assert_num_queries(9):
+    with django_assert_num_queries(10):
         page(signed_in, "model", "tiny")
     for layer in (0, 1):
         for head in (0, 1):
             store(model, matrix_result(layer=layer, head=head))
-    with django_assert_num_queries(9):
+    with django_assert_num_queries(10):
         page(signed_in, "model", "tiny")
 
 

@@ -57,7 +57,7 @@ def test_what_is_held_of_each_model(model, django_assert_num_queries):
     store(model, matrix_result(n=3, circuit="mlp_in", head=None, sides=("read",)))
     MatrixFactory(model=model, address="ov.0.1;folded", preprocessing="folded", n_vectors=2)
     ModelFactory(name="empty")
-    with django_assert_num_queries(2):
+    with django_assert_num_queries(3):
         empty, tiny = models_with_holdings()
     assert (empty.n_matrices, empty.n_matrices_possible, empty.n_directions) == (0, 2 * 2 + 2 + 2, 0)
     # An OV vector has two sides and two ends each, one of MLP-in two ends.

@@ -91,7 +91,12 @@ def test_every_judgement_is_in_it_and_says_who_when_and_under_what(project, owne
     assert (withdrawal["withdraws"], withdrawal["verdict"]) == (first["id"], None)
     assert first["blind"] is True
     assert (owners["judge"], owners["verdict"], owners["verdicts"]) == ("owner", "not_interpretable", {})
-    assert machines["verdicts"] == {"labeler@1": "interpretable", "both@1": "not_interpretable"}
+    assert machines["verdicts"] == {
+        "labeler@1": "interpretable",
+        "verifier@1": "not_interpretable",
+        "both@1": "not_interpretable",
+        "both_specific@1": "not_interpretable",
+    }
     assert machines["verifications"] == [{"judge": "verifier", "answer": "no"}]
     assert machines["evidence"] == {"p": 0.1}
 

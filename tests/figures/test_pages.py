@@ -204,6 +204,30 @@ def test_with_takes_text_for_what_it_is(owner_client, matrix):
     assert "<script>alert" not in page and "Linear scale" in page
 
 
+# Every rule
+
+
+def test_the_rules_stand_side_by_side_and_one_is_drawn(owner_client, model):
+    matrix = MatrixFactory(model=model, circuit="mlp_in", head=None, layer=0)
+    directions = [DirectionFactory(matrix=matrix, index=index) for index in range(4)]
+    labeler, verifier = (judge_ensure(type="prompt", name=it, parameters={"n": it}) for it in ("L", "V"))
+    judgements_record_new(
+        judge=labeler,
+        source="run:1",
+        drafts=[Draft(it.pk, YES, "verbs") for it in directions[:3]] + [Draft(directions[3].pk, NO)],
+        verifier=verifier,
+        verifications={it.pk: answer for it, answer in zip(directions, ("yes", "yes", "no", "yes"), strict=True)},
+    )
+    html = content(owner_client, "index")
+    assert html.count("Says interpretable when") == 1 and "rule both, version 1" in html
+    for rule in ("labeler@1", "verifier@1", "both@1", "both_specific@1"):
+        assert f">{rule}</a>" in html
+    assert "50.0 %" in html and f"{labeler.pk}-both" in html and f"{labeler.pk}-labeler" not in html
+    html = content(owner_client, "index", query="?rule=both_specific")
+    assert "rule both_specific, version 1" in html and f"{labeler.pk}-both_specific" in html
+    assert "rule both, version 1" in content(owner_client, "index", query="?rule=nonsense")
+
+
 def test_the_spectra_of_the_variants_of_one_matrix_lie_over_one_another(owner_client, model, matrix):
     noise = MatrixFactory(
         model=model, head=0, control="gaussian", address="ov.0.0;gaussian", singular_values=[2.0, 1.5], rank=2

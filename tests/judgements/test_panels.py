@@ -55,7 +55,8 @@ def test_the_verdict_is_that_of_the_rule(owner_client, direction):
     judgement = judgement_record(judge=judge, source="run:1", draft=Draft(direction.pk, "interpretable", label="x"))
     verification_record(judgement=judgement, judge=judge, answer=Verification.Answer.NO)
     page = shown(owner_client, direction)
-    assert "✗ not interpretable" in page and "<td>both</td>" in page
+    assert "✗ not interpretable" in page and "labeler: interpretable" in page
+    assert "verifier: not interpretable" in page and "both_specific: not interpretable" in page
     assert "– prompt 1" in shown(owner_client, direction.matrix)
 
 

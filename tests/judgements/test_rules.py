@@ -1,56 +1,47 @@
 """The four cells of labeler × verifier, and what is neither yes nor no."""
 
-import json
-from pathlib import Path
-
-import numpy as np
 import pytest
 
-from labelapp.judgements.rules import RULES, Answers, rule_for
+from labelapp.judgements.rules import RULES, Answers, rule_for, verdicts_of
 
-RELEASED = Path(__file__).resolve().parents[3] / "shared" / "data" / "gpt3-labels"
+# In the order of RULES: labeler, verifier, both, both_specific; of a label that says something.
+YES, NO, OPEN = "interpretable", "not_interpretable", "unparsed"
 
 
 @pytest.mark.parametrize(
-    ("verdict", "verification", "labeler", "both"),
+    ("verdict", "verification", "expected"),
     [
-        ("interpretable", "yes", "interpretable", "interpretable"),
-        ("interpretable", "no", "interpretable", "not_interpretable"),
-        ("interpretable", "unparsed", "interpretable", "unparsed"),
-        ("interpretable", None, "interpretable", "unparsed"),
-        ("not_interpretable", "yes", "not_interpretable", "not_interpretable"),
-        ("not_interpretable", "no", "not_interpretable", "not_interpretable"),
-        ("unparsed", "yes", "unparsed", "unparsed"),
-        ("failed", None, "failed", "failed"),
-        ("unsure", None, "unsure", "unsure"),
+        (YES, "yes", [YES, YES, YES, YES]),
+        (YES, "no", [YES, NO, NO, NO]),
+        (YES, "unparsed", [YES, OPEN, OPEN, OPEN]),
+        (YES, None, [YES, OPEN, OPEN, OPEN]),
+        (NO, "yes", [NO, YES, NO, NO]),
+        (NO, "no", [NO, NO, NO, NO]),
+        (NO, "unparsed", [NO, OPEN, NO, NO]),
+        (OPEN, "yes", [OPEN, YES, OPEN, OPEN]),
+        (OPEN, "no", [OPEN, NO, OPEN, OPEN]),
+        ("failed", None, ["failed", OPEN, "failed", "failed"]),
+        ("unsure", None, ["unsure", OPEN, "unsure", "unsure"]),
     ],
 )
-def test_each_cell(verdict, verification, labeler, both):
-    answers = Answers(verdict, "a label", verification)
-    assert RULES["labeler"].verdict(answers) == labeler
-    assert RULES["both"].verdict(answers) == both
+def test_each_cell(verdict, verification, expected):
+    answers = Answers(verdict, "animals", verification)
+    assert [rule.verdict(answers) for rule in RULES.values()] == expected
+
+
+def test_a_part_of_speech_is_not_specific():
+    for label, expected in (("verbs", NO), ("possessive pronouns", NO), ("verbs of motion", YES), ("", YES)):
+        answers = Answers(YES, label, "yes")
+        assert RULES["both"].verdict(answers) == YES
+        assert RULES["both_specific"].verdict(answers) == expected, label
+
+
+def test_rules_with_a_verifier_apply_only_where_one_has_answered():
+    assert verdicts_of(Answers(YES, "verbs")) == {"labeler": YES}
+    assert list(verdicts_of(Answers(NO, "", "no"))) == list(RULES)
+    assert [rule.identifier for rule in RULES.values()] == ["labeler@1", "verifier@1", "both@1", "both_specific@1"]
 
 
 def test_a_judge_without_a_verifier_is_scored_by_labeler():
     assert rule_for(has_verifier=False).identifier == "labeler@1"
     assert rule_for(has_verifier=True).identifier == "both@1"
-
-
-@pytest.mark.skipif(not RELEASED.is_dir(), reason="the released GPT-3 labels are not beside the project")
-def test_the_released_labels_give_the_known_counts():
-    answers = [
-        Answers(
-            # The parsing is the post's; the platform's own parser comes with the prompts.
-            "interpretable" if "no shared semantic" not in row["response"].lower() else "not_interpretable",
-            verification={"yes": "yes", "no": "no"}.get(row["verifier_response"].strip().lower(), "unparsed"),
-        )
-        for path in sorted((RELEASED / "json_data").glob("*.json"))
-        for layer in json.loads(path.read_text()).values()
-        for row in layer.values()
-    ]
-    yes = {
-        name: int(np.sum([rule.verdict(answer) == "interpretable" for answer in answers]))
-        for name, rule in RULES.items()
-    }
-    assert len(answers) == 4320
-    assert yes == {"labeler": 3638, "both": 2523}

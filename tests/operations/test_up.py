@@ -129,10 +129,11 @@ def test_a_later_start_does_nothing_again_and_stops_in_order(judged, up):
     assert running.wait(60) == 0
     for thread in watchers:
         thread.join()
-    assert sorted(died, key=died.__getitem__) == ["web", "worker", "broker"]
+    assert sorted(died, key=died.__getitem__) == ["web", "worker", "llm-worker", "broker"]
     assert [line for line in running.lines if line.startswith("Stop")] == [
         "Stopping the web …",
         "Stopping the worker …",
+        "Stopping the llm-worker …",
         "Stopping the broker …",
         "Stopped.",
     ]

@@ -55,11 +55,14 @@ def worker(transactional_db: None, broker: PrivateBroker) -> Iterator[WorkerProc
 class WorkerProcess:
     """`celery -A workers worker` as in production; `kill()` is kill -9, `start()` starts another one."""
 
-    def __init__(self, logs: Path, queues: str = "weights,llm,export", concurrency: int = 2) -> None:
+    def __init__(
+        self, logs: Path, queues: str = "weights,llm,export", concurrency: int = 2, pool: str = "prefork"
+    ) -> None:
         logs.mkdir(parents=True, exist_ok=True)
         self.logs = logs
         self.queues = queues
         self.concurrency = concurrency
+        self.pool = pool
         self.name = ""
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -73,6 +76,8 @@ class WorkerProcess:
         command += [
             "-c",
             str(self.concurrency),
+            "-P",
+            self.pool,
             "-n",
             f"{self.name}@%h",
             "--without-gossip",

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from celery import Task
-from celery.signals import worker_ready, worker_shutdown
+from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
 from django.conf import settings
 from django.db import close_old_connections, connection
 
@@ -121,6 +121,15 @@ def job_run(job_id: int, function: Callable[[Job], None], user_errors: ErrorType
         raise
     finally:
         heartbeat.stop()
+
+
+# Set once the worker is told to stop. Tasks that run in its own process (the pool `threads`) look at it.
+stopping = threading.Event()
+
+
+@worker_shutting_down.connect
+def _tell_tasks(sender: Any, **_: Any) -> None:
+    stopping.set()
 
 
 _reapers: dict[str, ReaperThread] = {}

@@ -1,8 +1,16 @@
-"""Tasks that write files for download."""
+"""Tasks that write files for download, and that read files that were uploaded."""
 
 from __future__ import annotations
 
-from labelapp.exchange.models import Export
+import shutil
+import tempfile
+from pathlib import Path
+
+from django.core.files.storage import default_storage
+
+from labelapp.exchange.imports import ImportRefusedError, readouts_count
+from labelapp.exchange.imports import readouts_import as service_readouts_import
+from labelapp.exchange.models import Export, Import
 from labelapp.exchange.services import export_write as service_export_write
 from labelapp.exchange.subjects import ExportError
 from labelapp.jobs.models import Job
@@ -18,3 +26,17 @@ def export_write(job: Job) -> None:
     name, n = service_export_write(export, on_row=lambda _: progress.step())
     with job_completion(job):
         Export.objects.filter(pk=export.pk).update(file=name, rows=n)
+
+
+@job_task("workers.tasks.export.readouts_import", user_errors=lambda: (ImportRefusedError,))
+def readouts_import(job: Job) -> None:
+    """Read an uploaded file through, then store it in the transaction that ends the job."""
+    made = Import.objects.get(pk=job.params["import"])
+    progress = ProgressReport(job)
+    with tempfile.NamedTemporaryFile() as copy, default_storage.open(made.file, "rb") as uploaded:
+        shutil.copyfileobj(uploaded, copy)
+        copy.flush()
+        path = Path(copy.name)
+        readouts_count(path, name=made.name, on_row=progress.step)
+        with job_completion(job):
+            service_readouts_import(path, name=made.name, revision=made.revision, created_by=made.created_by, made=made)

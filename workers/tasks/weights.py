@@ -155,12 +155,13 @@ def baseline_layer(job: Job) -> None:
     """Let the offline baseline judge the directions of one layer that it has not judged yet."""
     run = Run.objects.select_related("judge", "model").get(pk=job.params["run"])
     settings = BaselineSettings(**job.params["settings"])
-    selection = selection_from_json(run.selection)
-    rows = directions_to_judge(run.model, run.judge, selection).filter(matrix__layer=job.params["layer"])
+    assert run.model is not None  # the baseline needs vectors, so it has one model
+    model, selection = run.model, selection_from_json(run.selection)
+    rows = directions_to_judge(model, run.judge, selection).filter(matrix__layer=job.params["layer"])
     progress = ProgressReport(job)
     drafts: list[Draft] = []
     for preprocessing in rows.values_list("matrix__preprocessing", flat=True).order_by().distinct():
-        baseline = baseline_open(run.model.folder, settings, preprocessing)
+        baseline = baseline_open(model.folder, settings, preprocessing)
         of_one = directions_in_key_order(rows.filter(matrix__preprocessing=preprocessing))
         for _, group in groupby(of_one, key=lambda row: (row.matrix_id, row.side)):
             directions = list(group)

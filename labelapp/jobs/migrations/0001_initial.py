@@ -31,7 +31,7 @@ class Migration(migrations.Migration):
                 ('task', models.CharField(blank=True, max_length=200)),
                 ('params', models.JSONField(blank=True, default=dict)),
                 ('dedupe_key', models.CharField(blank=True, max_length=200)),
-                ('state', models.CharField(choices=[('queued', 'Queued'), ('running', 'Running'), ('done', 'Done'), ('failed', 'Failed'), ('cancelled', 'Cancelled')], default='queued', max_length=12)),
+                ('state', models.CharField(choices=[('queued', 'Queued'), ('running', 'Running'), ('paused', 'Paused'), ('done', 'Done'), ('failed', 'Failed'), ('cancelled', 'Cancelled')], default='queued', max_length=12)),
                 ('done', models.PositiveIntegerField(default=0)),
                 ('total', models.PositiveIntegerField(default=0)),
                 ('error', models.TextField(blank=True)),
@@ -49,7 +49,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'indexes': [models.Index(fields=['state', 'lease_expires_at'], name='job_expired_lease'), models.Index(fields=['state', 'send_at'], name='job_to_send'), models.Index(fields=['parent', 'state'], name='job_children')],
-                'constraints': [models.UniqueConstraint(condition=models.Q(('state__in', ('queued', 'running')), models.Q(('dedupe_key', ''), _negated=True)), fields=('dedupe_key',), name='one_active_job_for_a_key')],
+                'constraints': [models.UniqueConstraint(condition=models.Q(('state__in', ('queued', 'running', 'paused')), models.Q(('dedupe_key', ''), _negated=True)), fields=('dedupe_key',), name='one_open_job_for_a_key')],
             },
         ),
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django import template
+from django.template import Context
 
 from labelapp.jobs.models import Job
 from labelapp.jobs.pages import progress_context
@@ -12,10 +13,10 @@ from labelapp.jobs.pages import progress_context
 register = template.Library()
 
 
-@register.inclusion_tag("jobs/progress.html")
-def job_progress(job: Job, poll: str = "") -> dict[str, Any]:
+@register.inclusion_tag("jobs/progress.html", takes_context=True)
+def job_progress(context: Context, job: Job, poll: str = "") -> dict[str, Any]:
     """`poll` is the address that serves this fragment, where it is not the jobs' own."""
-    return progress_context(job, poll)
+    return progress_context(job, poll, context.get("user"))
 
 
 @register.filter

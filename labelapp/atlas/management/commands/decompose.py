@@ -3,7 +3,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser, DjangoHelpFormatter
 
-from labelapp.atlas.keys import BASES, CIRCUITS, CONTROLS, PREPROCESSINGS
+from labelapp.atlas.keys import CIRCUITS, COMPUTED_BASES, CONTROLS, PREPROCESSINGS
 from labelapp.atlas.selection import ALL, NO_CONTROL, SelectionError, names_parse, variants_of
 from labelapp.atlas.services import DEVICE, DIRECTIONS, TOP, decompose_start
 from labelapp.jobs.follow import job_follow
@@ -51,7 +51,7 @@ class Command(BaseCommand):
         )
         parser.add_argument("--top", type=int, default=TOP, help=f"tokens in each readout (default: {TOP})")
         parser.add_argument("--preprocessing", default="raw", help=f"of {', '.join(PREPROCESSINGS)} (default: raw)")
-        parser.add_argument("--basis", default="svd", help=f"of {', '.join(BASES)} (default: svd)")
+        parser.add_argument("--basis", default="svd", help=f"of {', '.join(COMPUTED_BASES)} (default: svd)")
         parser.add_argument(
             "--control",
             default=NO_CONTROL,
@@ -74,7 +74,7 @@ class Command(BaseCommand):
         try:
             variants = variants_of(
                 names_parse("preprocessing", options["preprocessing"], PREPROCESSINGS) or PREPROCESSINGS,
-                names_parse("basis", options["basis"], BASES) or BASES,
+                names_parse("basis", options["basis"], COMPUTED_BASES) or COMPUTED_BASES,
                 names_parse("control", options["control"], (NO_CONTROL, *CONTROLS)) or (NO_CONTROL, *CONTROLS),
             )
         except SelectionError as error:

@@ -3,7 +3,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
-from labelapp.jobs.models import ACTIVE, Job
+from labelapp.jobs.models import OPEN, Job
 from labelapp.jobs.selectors import job_progress, workers_alive
 from labelapp.operations.health import health_checks
 
@@ -28,7 +28,7 @@ class Command(BaseCommand):
             self.stdout.write(f"worker {beat.name} serves {beat.queues}, heard of {seconds:.0f} s ago")
 
     def _jobs(self) -> None:
-        jobs = Job.objects.filter(parent=None, state__in=ACTIVE).order_by("pk")
+        jobs = Job.objects.filter(parent=None, state__in=OPEN).order_by("pk")
         for job in jobs:
             progress = job_progress(job.pk)
             self.stdout.write(f"job {job.pk} {job.title}: {progress.state}, {progress.percent} % {progress.message}")
