@@ -77,7 +77,7 @@ class _Shown:
 
     def __init__(self, run: Run, bar: tqdm[NoReturn]) -> None:
         self.run, self.bar = run, bar
-        self.tenth = 0
+        self.tenth = -1  # the first line comes at once: from it on Ctrl-C is answered in words
         self.started = time.monotonic()
         self.done_before: int | None = None
 

@@ -141,10 +141,12 @@ def interrupted(run: Run, llm) -> tuple[int, str]:
         command, cwd=settings.BASE_DIR, env=worker_environment() | {"LOG_LEVEL": "ERROR"},
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
+    assert process.stdout
+    first = process.stdout.readline()  # it follows the run
     wait_for(lambda: llm.seen()["counts"].get("asked", 0) >= 10)
     os.kill(process.pid, signal.SIGINT)
     said, _ = process.communicate(timeout=60)
-    return process.returncode, said
+    return process.returncode, first + said
 
 
 @pytest.mark.django_db(transaction=True)
