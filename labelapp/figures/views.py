@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from urllib.parse import unquote, urlsplit
+
 from django.http import HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_GET
+from django_htmx.http import replace_url
 
 from labelapp.accounts.models import User
 from labelapp.accounts.typing import SignedInRequest
@@ -42,7 +45,11 @@ def spectrum(request: SignedInRequest, key: str) -> HttpResponse:
     except (KeyFormError, NotStoredError) as error:
         return not_found(request, error)
     template = "figures/spectrum_panel.html" if request.htmx else "figures/spectrum.html"
-    return render(request, template, {"panel": spectrum_context(request.GET, matrix), "matrix": matrix})
+    response = render(request, template, {"panel": spectrum_context(request.GET, matrix), "matrix": matrix})
+    shown_in = urlsplit(request.htmx.current_url or "").path
+    if request.htmx and unquote(shown_in) == request.path:
+        replace_url(response, request.get_full_path())  # on its own page, what is drawn is in the address
+    return response
 
 
 @require_GET

@@ -179,6 +179,16 @@ def test_one_template_is_the_page_and_the_fragment(owner_client, matrix):
     assert fragment.lstrip().startswith("<section") and "<html" not in fragment
 
 
+@pytest.mark.parametrize(
+    ("seen_on", "is_in_the_address"), [("/figures/spectrum/tiny/ov.0.0?scale=log", True), ("/models/", False)]
+)
+def test_what_is_drawn_is_in_the_address_of_its_own_page(owner_client, matrix, seen_on, is_in_the_address):
+    drawn = "/figures/spectrum/tiny/ov.0.0?scale=linear"
+    headers = {"HX-Request": "true", "HX-Current-URL": "http://testserver" + seen_on}
+    response = owner_client.get(drawn, headers=headers)
+    assert response.headers.get("HX-Replace-Url") == (drawn if is_in_the_address else None)
+
+
 def test_it_is_saved_as_a_picture(owner_client, matrix):
     response = owner_client.get("/figures/spectrum.svg/tiny/ov.0.0")
     assert response["Content-Type"] == "image/svg+xml" and b"<svg" in response.content
