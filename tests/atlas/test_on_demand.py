@@ -20,7 +20,7 @@ def test_opening_a_matrix_computes_it(worker, owner_client, address):
 
     assert "has been asked for" in owner_client.get(address).content.decode()
     asked = Job.objects.latest("pk")
-    wait_for(lambda: not Job.objects.get(pk=asked.pk).is_active)
+    wait_for(lambda: not Job.objects.get(pk=asked.pk).is_open)
     response = owner_client.get(reverse("jobs:progress", args=[asked.pk]), headers={"HX-Request": "true"})
     assert response["HX-Refresh"] == "true"
     page = owner_client.get(address).content.decode()
