@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,7 +20,10 @@ hypothesis_settings.register_profile("tealeaves", deadline=None)
 hypothesis_settings.load_profile("tealeaves")
 
 # Files whose tests start processes take longest; where several processes share the files they come first.
-PROCESS_FIXTURES = {"worker", "up", "page", "browser"}
+PROCESS_FIXTURES = {"worker", "up"}
+# Playwright's event loop is marked as running for as long as a browser is open in the process. Under such a mark
+# asyncio.run is refused and Django opens a second connection, so files with a browser come last, everywhere.
+BROWSER_FIXTURE = "playwright"
 DATABASE_FIXTURES = {"db", "transactional_db", "django_db_reset_sequences", "live_server"}
 
 
@@ -33,14 +34,16 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.hookimpl(trylast=True)  # after pytest-django's order, which ours must not lose
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
         fixtures = set(getattr(item, "fixturenames", ()))
         if fixtures & DATABASE_FIXTURES or item.get_closest_marker("django_db"):
             item.add_marker(pytest.mark.database)
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        slow = {item.path for item in items if PROCESS_FIXTURES & set(getattr(item, "fixturenames", ()))}
-        items.sort(key=lambda item: item.path not in slow)
+    slow = {item.path for item in items if PROCESS_FIXTURES & set(getattr(item, "fixturenames", ()))}
+    browser = {item.path for item in items if BROWSER_FIXTURE in getattr(item, "fixturenames", ())}
+    shared = "PYTEST_XDIST_WORKER" in os.environ
+    items.sort(key=lambda item: (item.path in browser, shared and item.path not in slow))
 
 
 def pytest_report_header() -> str:
@@ -59,18 +62,3 @@ def data_dir() -> Path:
     """The tests' own data directory; a worker of the tests shares it, and var/ is never touched."""
     assert Path(os.environ["TEALEAVES_DATA"]) == settings.DATA_DIR
     return settings.DATA_DIR
-
-
-@pytest.fixture(autouse=True)
-def no_standing_loop(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Let a test use asyncio although an earlier one of its process opened a browser.
-
-    Playwright's loop stands still between its calls, but is marked as running for as long as the browser is open.
-    """
-    standing = None if "playwright" in request.fixturenames else asyncio._get_running_loop()
-    if standing is None:
-        yield
-        return
-    asyncio._set_running_loop(None)
-    yield
-    asyncio._set_running_loop(standing)
