@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -29,17 +30,20 @@ DATABASE_FIXTURES = {"db", "transactional_db", "django_db_reset_sequences", "liv
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "database: touches a database; runs on PostgreSQL too (set by itself)")
-    # A job in the background is started with Ctrl-C ignored, and hands that on to the commands that tests interrupt.
-    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    # A job in the background is started with Ctrl-C and Ctrl-\\ ignored, and hands that on to what the tests start.
+    for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGQUIT, signal.SIG_DFL)):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, handler)
 
 
-@pytest.hookimpl(trylast=True)  # after pytest-django's order, which ours must not lose
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
+    """Mark before `-m` selects; put into order after pytest-django has, so that ours is not lost."""
     for item in items:
         fixtures = set(getattr(item, "fixturenames", ()))
         if fixtures & DATABASE_FIXTURES or item.get_closest_marker("django_db"):
             item.add_marker(pytest.mark.database)
+    yield
     slow = {item.path for item in items if PROCESS_FIXTURES & set(getattr(item, "fixturenames", ()))}
     browser = {item.path for item in items if BROWSER_FIXTURE in getattr(item, "fixturenames", ())}
     shared = "PYTEST_XDIST_WORKER" in os.environ

@@ -1,11 +1,13 @@
 """Who gets what from every address, with every method: a table, and a walk over all addresses that it must cover."""
 
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import transaction
 from django.test import Client
 from django.urls import reverse
 
 from labelapp.autolabel.services import baseline_run_start
+from labelapp.exchange.imports import upload_start
 from labelapp.exchange.services import export_start, export_write
 from labelapp.jobs.models import Job, State
 from labelapp.labelling.services import item_judge
@@ -24,6 +26,7 @@ JUDGES = (200, 200, 200, 403, 404, 302)
 REVIEWERS = (200, 200, 403, 403, 404, 302)
 JUDGING = (302, 302, 302, 403, 404, 302)  # taken, and on to the next item
 OPEN = (200,) * 6
+STARTED = (302, 403, 403, 403, 403, 302)  # who started it, and nobody else, may say what becomes of it
 
 # By name: what GET and what POST answer to each of PEOPLE.
 EXPECTED = {
@@ -35,6 +38,7 @@ EXPECTED = {
     "jobs:list": (EVERYBODY, NOT_AT_ALL),
     "jobs:detail": (OWN, NOT_AT_ALL),
     "jobs:progress": (OWN, NOT_AT_ALL),
+    "jobs:control": (NOT_AT_ALL, STARTED),
     "atlas:models": (EVERYBODY, NOT_AT_ALL),
     "atlas:model": (EVERYBODY, NOT_AT_ALL),
     "atlas:search": (EVERYBODY, NOT_AT_ALL),
@@ -46,6 +50,9 @@ EXPECTED = {
     "autolabel:start": (NOT_AT_ALL, MOVED),
     "autolabel:run": (EVERYBODY, NOT_AT_ALL),
     "autolabel:progress": (EVERYBODY, NOT_AT_ALL),
+    "autolabel:retry_failed": (NOT_AT_ALL, STARTED),
+    "autolabel:audits": (EVERYBODY, NOT_AT_ALL),
+    "autolabel:audit": (EVERYBODY, NOT_AT_ALL),
     "labelling:projects": (EVERYBODY, NOT_AT_ALL),
     "labelling:queue": (JUDGES, NOT_AT_ALL),
     "labelling:guidelines": (MEMBERS, NOT_AT_ALL),
@@ -61,6 +68,10 @@ EXPECTED = {
     "exchange:exports": (EVERYBODY, NOT_AT_ALL),
     "exchange:start": (NOT_AT_ALL, (302, 302, 422, 422, 422, 302)),
     "exchange:download": (OWN, NOT_AT_ALL),
+    "imports:imports": (EVERYBODY, NOT_AT_ALL),
+    "imports:start": (NOT_AT_ALL, (403, 403, 403, 403, 403, 302)),  # for administrators
+    "imports:detail": (EVERYBODY, NOT_AT_ALL),
+    "imports:progress": (EVERYBODY, NOT_AT_ALL),
 }
 # Who is signed in is led away from the sign-in, whatever the method.
 OTHER_METHODS = {"accounts:sign_in": (302, 302, 302, 302, 302, 405), "operations:health": (405,) * 6}
@@ -88,7 +99,17 @@ def walk(people):
     export.file, export.rows = export_write(export, lambda n: None)
     export.save()
     Job.objects.filter(pk=export.job_id).update(state=State.DONE)
+    file = SimpleUploadedFile(
+        "neurons.jsonl", b'{"model": "m", "circuit": "mlp_in", "layer": 0, "index": 0, "tokens": ["a"]}'
+    )
+    imported = upload_start(file=file, revision="", user=owner)
     arguments = {
+        "jobs:control": [run.job_id],
+        "autolabel:retry_failed": [run.pk],
+        "autolabel:audits": [f"run-{run.pk}"],
+        "autolabel:audit": [f"run-{run.pk}", "generic"],
+        "imports:detail": [imported.pk],
+        "imports:progress": [imported.pk],
         "jobs:detail": [run.job_id],
         "jobs:progress": [run.job_id],
         "atlas:model": [model.slug],
@@ -112,6 +133,7 @@ def walk(people):
     }
     posted = {
         "autolabel:start": {"model": model.pk},
+        "jobs:control": {"act": "cancel"},
         "labelling:judge": {"verdict": "unsure"},
         "exchange:start": {"subject": f"project:{project.slug}"},
     }
