@@ -164,8 +164,9 @@ def test_ctrl_c_without_a_worker_pauses_the_run(llm, prompts):
 
 
 def test_ctrl_c_with_a_worker_leaves_the_run_going_on(llm, prompts, worker):
-    llm.tell(latency=0.2)
+    llm.tell(latency=2.0)  # the worker must not be done before the command has started
     run = start(atlas(60))
     code, said = interrupted(run, llm)
+    llm.tell(latency=0)
     assert code == 130 and f"Run {run.pk} goes on in the workers" in said and "Traceback" not in said
     wait_for(lambda: Job.objects.get(pk=run.job_id).state == State.DONE)
