@@ -19,13 +19,14 @@ from django.db import transaction
 from labelapp.accounts.models import User
 from labelapp.atlas.imported import ImportedError, Readout, ReadoutWriter, Shape, model_ensure
 from labelapp.atlas.keys import DirectionKey, MatrixKey
-from labelapp.atlas.models import Direction, Model
+from labelapp.atlas.models import Direction, Matrix, Model
+from labelapp.atlas.storing import tables_analyse
 from labelapp.atlas.tokens import token_escape
 from labelapp.exchange.models import Import
 from labelapp.exchange.readouts import ReadoutsError, form_of, readouts_read
 from labelapp.exchange.released import Entry, Place, ReleasedError, answer_verdict, released_read, verification_answer
 from labelapp.jobs.services import job_create, storable
-from labelapp.judgements.models import LABEL_LENGTH, Judge, Judgement
+from labelapp.judgements.models import LABEL_LENGTH, Judge, Judgement, Verification
 from labelapp.judgements.services import Draft, judge_ensure, judgements_record_new
 from labelapp.statistics.audits import MEANING
 from labelapp.statistics.labels import label_of
@@ -264,4 +265,5 @@ def _finished(made: Import, *, keep: bool = False) -> Import | None:
         made.delete()
         return None
     made.save()
+    tables_analyse(Matrix, Direction, Judgement, Verification)
     return made
