@@ -8,7 +8,7 @@ from factory.django import DjangoModelFactory
 from labelapp.atlas.models import Direction, Matrix, Model
 from labelapp.judgements.services import Draft, judge_ensure, judgement_record
 from labelapp.labelling.models import Membership
-from labelapp.labelling.services import project_create
+from labelapp.labelling.projects import project_create
 
 # What a tokenizer can hold: NUL (GPT-2's token 188), half of a UTF-8 sequence, markup, a formula, a line break.
 ODD_TOKENS = [

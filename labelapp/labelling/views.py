@@ -18,6 +18,7 @@ from labelapp.accounts.typing import SignedInRequest
 from labelapp.judgements.models import HUMAN_VERDICTS, LABEL_LENGTH, Kind
 from labelapp.judgements.services import JudgementError
 from labelapp.labelling.cards import Entry, queue_state
+from labelapp.labelling.errors import LabellingError
 from labelapp.labelling.forms import AnswerForm
 from labelapp.labelling.listing import projects_listed
 from labelapp.labelling.models import Item, Project
@@ -28,13 +29,7 @@ from labelapp.labelling.selectors import (
     item_next,
     project_get_for,
 )
-from labelapp.labelling.services import (
-    LabellingError,
-    answer_undo,
-    guidelines_current,
-    item_judge,
-    item_skip,
-)
+from labelapp.labelling.services import answer_undo, guidelines_current, item_judge, item_skip
 
 P = ParamSpec("P")
 NOTHING_TO_UNDO = "There is nothing to undo: no answer of yours stands in this project."

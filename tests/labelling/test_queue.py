@@ -11,7 +11,9 @@ from labelapp.atlas.models import Direction
 from labelapp.judgements.models import Judgement
 from labelapp.judgements.services import JudgementError
 from labelapp.labelling.blindness import directions_hidden_from
+from labelapp.labelling.errors import LabellingError
 from labelapp.labelling.models import Guidelines, Membership, Project
+from labelapp.labelling.projects import demo_project_ensure, project_create
 from labelapp.labelling.selectors import (
     REVIEWING_ROLES,
     item_get_for,
@@ -19,14 +21,7 @@ from labelapp.labelling.selectors import (
     project_get_for,
     queue_progress,
 )
-from labelapp.labelling.services import (
-    LabellingError,
-    answer_undo,
-    demo_project_ensure,
-    item_judge,
-    item_skip,
-    project_create,
-)
+from labelapp.labelling.services import answer_undo, item_judge, item_skip
 from tests.factories import DirectionFactory, MatrixFactory, ModelFactory
 
 pytestmark = pytest.mark.django_db

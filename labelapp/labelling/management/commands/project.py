@@ -7,7 +7,8 @@ from django.core.management.base import BaseCommand, CommandError
 from labelapp.accounts.models import User
 from labelapp.atlas.selection import SelectionError, selection_arguments_add, selection_of
 from labelapp.atlas.selectors import NotStoredError, model_get
-from labelapp.labelling.services import DEMO_GUIDELINES, LabellingError, project_draw
+from labelapp.labelling.errors import LabellingError
+from labelapp.labelling.projects import DEMO_GUIDELINES, project_draw
 
 
 class Command(BaseCommand):
