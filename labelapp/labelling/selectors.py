@@ -18,6 +18,7 @@ from labelapp.labelling.models import Item, Membership, Project, Skip
 ANY_ROLE = frozenset(Membership.Role.values)
 JUDGING_ROLES = frozenset({Membership.Role.OWNER, Membership.Role.REVIEWER, Membership.Role.ANNOTATOR})
 REVIEWING_ROLES = frozenset({Membership.Role.OWNER, Membership.Role.REVIEWER})
+OWNING_ROLES = frozenset({Membership.Role.OWNER})
 
 # The rate is the median over the last so many answers, without pauses, and only once there are a few.
 RATE_ANSWERS = 10

@@ -68,13 +68,6 @@ def projects(request: SignedInRequest) -> HttpResponse:
     return render(request, "labelling/projects.html", {"projects": projects_listed(request.user)})
 
 
-@require_GET
-def guidelines(request: SignedInRequest, slug: str) -> HttpResponse:
-    project = project_get_for(request.user, slug)
-    versions = project.guidelines.order_by("-version")
-    return render(request, "labelling/guidelines.html", {"project": project, "versions": versions})
-
-
 @never_cache
 @require_GET
 def queue(request: SignedInRequest, slug: str) -> HttpResponse:

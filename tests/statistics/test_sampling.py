@@ -1,7 +1,7 @@
 """Draws: known answers, probabilities worked out exactly by another route, and frequencies over many seeds."""
 
 from fractions import Fraction
-from itertools import combinations, product
+from itertools import combinations, pairwise, product
 from math import comb, sqrt
 
 import numpy as np
@@ -44,7 +44,7 @@ def assert_like(found, expected, seeds=SEEDS):
 
 
 def test_a_simple_random_sample_takes_every_set_equally_often():
-    sets = {it: 0 for it in combinations(range(5), 2)}
+    sets = dict.fromkeys(combinations(range(5), 2), 0)
     for seed in range(SEEDS):
         sets[tuple(sorted(simple_random(5, 2, seed).units.tolist()))] += 1
     expected = 1 / comb(5, 2)
@@ -166,7 +166,7 @@ def test_the_grid_hits_each_interval_on_exactly_its_length_of_starts():
     assert ends[-1] == 3
     breaks = sorted({Fraction(0), Fraction(1), *(end % 1 for end in ends)})
     found = [Fraction(0)] * len(lengths)
-    for low, high in zip(breaks, breaks[1:], strict=False):
+    for low, high in pairwise(breaks):
         hits = grid_hits(np.array([float(it) for it in lengths]), 3, float((low + high) / 2))
         assert len(set(hits.tolist())) == 3
         for place in hits:
