@@ -29,6 +29,8 @@ class NewAccountForm(UserCreationForm):  # type: ignore[type-arg]
     class Meta:
         model = User
         fields = ("username",)
+        labels = {"username": "Name"}
+        help_texts = {"username": "Letters, digits and @ . + - _; others in the project see it."}
 
 
 def password_form(user: User, data: Any = None) -> OneTimePasswordForm | PasswordForm:

@@ -7,7 +7,7 @@ from django import forms
 from labelapp.labelling.members import INVITED_ROLES
 from labelapp.labelling.models import Membership
 
-ROLES = Membership.Role.choices
+ROLES = [(role, role) for role in Membership.Role.values]
 NO_ROLE = {"invalid_choice": "There is no role %(value)s; choose one from the list."}
 
 
@@ -25,9 +25,7 @@ class RoleForm(forms.Form):
 class InvitationForm(forms.Form):
     """A link; who opens it becomes a member."""
 
-    role = forms.ChoiceField(
-        choices=[(role, Membership.Role(role).label) for role in INVITED_ROLES], label="Role", error_messages=NO_ROLE
-    )
+    role = forms.ChoiceField(choices=[(role, role) for role in INVITED_ROLES], label="Role", error_messages=NO_ROLE)
     days = forms.IntegerField(min_value=1, max_value=365, initial=14, label="Days", help_text="until it expires")
     uses_at_most = forms.IntegerField(
         min_value=1, max_value=1000, initial=1, label="People", help_text="who may come in by it"

@@ -34,7 +34,7 @@ from labelapp.labelling.members import (
 from labelapp.labelling.models import Membership, Project
 from labelapp.labelling.project_forms import sentence
 from labelapp.labelling.project_views import role_of
-from labelapp.labelling.selectors import JUDGING_ROLES, OWNING_ROLES, REVIEWING_ROLES, project_get_for
+from labelapp.labelling.selectors import OWNING_ROLES, REVIEWING_ROLES, project_get_for
 from labelapp.labelling.settings_page import invitations
 from labelapp.labelling.settings_page import members as members_listed
 
@@ -162,8 +162,7 @@ def _page(
         "project": project,
         "role": role_of(request, project),
         "members": members_listed(project),
-        "roles": Membership.Role.choices,
-        "judging": JUDGING_ROLES,
+        "roles": Membership.Role.values,
         "invitations": invitations(project),
         "form": form or MemberForm(),
         "invitation_form": invitation_form or InvitationForm(auto_id="invitation_%s"),

@@ -94,5 +94,7 @@ def _require_judging(project: Project, user: User) -> None:
     if not Membership.objects.filter(project=project, user=user, role__in=roles).exists():
         raise LabellingError(f"You are not one of those who judge in {project.name}; its owner can add you.")
     state = Project.objects.values_list("state", flat=True).get(pk=project.pk)
+    if state == Project.State.DRAFT:
+        raise LabellingError(f"{project.name} is not open yet; its owner can open it.")
     if state != Project.State.OPEN:
         raise LabellingError(f"{project.name} is paused and takes no judgements; its owner can open it again.")
