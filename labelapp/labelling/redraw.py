@@ -32,3 +32,17 @@ def sample_check(project: Project) -> bool:
     """Whether the items of the sample are those that its design draws. Raises LabellingError as `redrawn` does."""
     sample = project.items.filter(exploration=False).order_by("position")
     return redrawn(project) == list(sample.values_list("direction_id", "inclusion_probability"))
+
+
+def samples_verify() -> list[str]:
+    """A line for each project whose sample is not what its design draws (any more); drafts and others are left out."""
+    lines = []
+    for project in Project.objects.exclude(opened_at=None).order_by("pk"):
+        if design_from_json(project.design) is None or "until" not in project.design:
+            continue
+        try:
+            if not sample_check(project):
+                lines.append(f"{project.slug}: its sample is not the one that its design draws.")
+        except (LabellingError, LookupError) as error:
+            lines.append(f"{project.slug}: {error}")
+    return lines

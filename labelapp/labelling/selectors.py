@@ -98,3 +98,8 @@ def _unjudged(project: Project, user: User) -> QuerySet[Item]:
         return items
     mine = Judgement.objects.filter(direction=OuterRef("direction"), judge=judge, source=project.source, current=True)
     return items.filter(~Q(Exists(mine)))
+
+
+def explored(project: Project) -> set[int]:
+    """The directions of the exploration queue: what is judged of them is no part of any estimate."""
+    return set(Item.objects.filter(project=project, exploration=True).values_list("direction_id", flat=True))
