@@ -7,6 +7,7 @@ from typing import Any
 
 from django.db import transaction
 from django.db.models import Min, QuerySet
+from django.utils import timezone
 from django.utils.text import slugify
 
 from labelapp.accounts.models import User
