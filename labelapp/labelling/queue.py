@@ -28,14 +28,41 @@ def items_take(seat: Seat, *, releasing: Item | None = None, but: Collection[int
     """Lease the person's next two items and return them: those that he or she holds already among them.
 
     `releasing` is given up, `but` are ids of items left out. Fewer than two come back only where there are no more.
-    Three queries in general: choose and lock, lease, and, where the queue ends, look again.
+    Two queries as a rule: choose and lock, lease.
+    """
+    left_out = {*but, releasing.pk} if releasing else but
+    with transaction.atomic():
+        # What others are taking at this moment is passed over: nobody waits.
+        chosen = list(_fresh(seat, left_out).select_for_update(skip_locked=True, of=("self",))[:SHOWN])
+        if len(chosen) == SHOWN and _lease(seat, chosen, releasing):
+            return chosen
+    return _items_take_last(seat, left_out, releasing)
+
+
+def _items_take_last(seat: Seat, left_out: Collection[int], releasing: Item | None) -> list[Item]:
+    """As above where few are left: what others are just taking may stay free, so each is waited for.
+
+    Items are locked in the order of their positions alone, or two people could wait for one another.
     """
     for _ in range(TRIES):
+        wanted = list(_fresh(seat, left_out)[:SHOWN])
+        if len(wanted) < SHOWN:
+            wanted += skipped_first(_free(seat, left_out), seat.user)[: SHOWN - len(wanted)]
+        ids = [item.pk for item in wanted]
         with transaction.atomic():
-            chosen = _choose(seat, {*but, releasing.pk} if releasing else but)
-            if _lease(seat, chosen, releasing):
-                return chosen
+            locked = _free(seat, left_out).filter(pk__in=ids).order_by("position").select_for_update(of=("self",))
+            if len(locked) == len(ids) and _lease(seat, sorted(locked, key=lambda it: ids.index(it.pk)), releasing):
+                return sorted(locked, key=lambda it: ids.index(it.pk))
     return []
+
+
+def _free(seat: Seat, left_out: Collection[int]) -> QuerySet[Item]:
+    return items_free(seat, timezone.now()).exclude(pk__in=left_out)
+
+
+def _fresh(seat: Seat, left_out: Collection[int]) -> QuerySet[Item]:
+    """The free items that the person has not put off, in the queue's order."""
+    return _free(seat, left_out).filter(~skipped_by(seat.user)).order_by("position")
 
 
 def leases_prolong(seat: Seat, opaque_ids: Sequence[str]) -> set[str]:
@@ -60,18 +87,6 @@ def lease_end(item: Item, user: User) -> None:
 def leases_end(project: Project, user: User) -> None:
     """Give up all that a person holds in a project: who has left it reserves nothing."""
     Lease.objects.filter(item__project=project, user=user).delete()
-
-
-def _choose(seat: Seat, but: Collection[int]) -> list[Item]:
-    """The next two free items by position, locked; what others are just taking is passed over, unless few are left."""
-    free = items_free(seat, timezone.now()).exclude(pk__in=but)
-    fresh = free.filter(~skipped_by(seat.user)).order_by("position")
-    chosen = list(fresh.select_for_update(skip_locked=True, of=("self",))[:SHOWN])
-    if len(chosen) < SHOWN:
-        chosen = list(fresh.select_for_update(of=("self",))[:SHOWN])
-    if len(chosen) < SHOWN:
-        chosen += skipped_first(free, seat.user).select_for_update(of=("self",))[: SHOWN - len(chosen)]
-    return chosen
 
 
 def _lease(seat: Seat, items: Sequence[Item], releasing: Item | None) -> bool:

@@ -144,7 +144,16 @@ def items_free(seat: Seat, now: datetime) -> QuerySet[Item]:
     `n_own`: how many of the person's judgements, standing or withdrawn, there are on it. `is_held`: by the person.
     """
     leases = Lease.objects.filter(item=OuterRef("pk"), until__gt=now)
-    others = leases.exclude(user=seat.user).order_by().values("item").annotate(n=Count("pk")).values("n")
+    of_others = leases.exclude(user=seat.user)
+    if seat.project.overlap > 1:  # who has answered is counted already, until the lease goes on to the next item
+        answered = Judgement.objects.filter(
+            direction=OuterRef("item__direction"),
+            judge__user=OuterRef("user"),
+            source=seat.project.source,
+            current=True,
+        )
+        of_others = of_others.filter(~Exists(answered))
+    others = of_others.order_by().values("item").annotate(n=Count("pk")).values("n")
     items = Item.objects.filter(project=seat.project, is_open=True).annotate(n_own=own_count(seat))
     items = items.annotate(is_held=Exists(leases.filter(user=seat.user)))
     items = items.alias(n_taken=F("n_judged") + Coalesce(Subquery(others), 0)).filter(n_taken__lt=seat.project.overlap)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from django.db import transaction
-from django.db.models import BooleanField, ExpressionWrapper, F, Q
+from django.db.models import BooleanField, Count, ExpressionWrapper, F, Q
 from django.utils import timezone
 
 from labelapp.accounts.models import User
-from labelapp.judgements.models import Judgement, Verdict
-from labelapp.judgements.selectors import judgement_last
+from labelapp.judgements.models import Judge, Judgement, Verdict
+from labelapp.judgements.selectors import judgement_last, judgements_of_source
 from labelapp.judgements.services import (
     Draft,
     draft_check,
@@ -121,6 +121,28 @@ def item_skip(*, item: Item, user: User, reason: str = Skip.Reason.LATER, seat: 
 def items_reopen(project: Project) -> None:
     """Open or close the project's items anew, after its overlap has changed."""
     project.items.update(is_open=ExpressionWrapper(Q(n_judged__lt=project.overlap), output_field=BooleanField()))
+
+
+def items_verify(*, repair: bool = False) -> list[str]:
+    """Recount what stands on every item; return a line for each count that differs (and mend it if asked)."""
+    return [line for project in Project.objects.order_by("pk") for line in _items_verify(project, repair=repair)]
+
+
+def _items_verify(project: Project, *, repair: bool) -> list[str]:
+    """Under the items' locks, which every writer of a judgement in the project takes."""
+    lines = []
+    with transaction.atomic():
+        items = list(project.items.select_for_update().order_by("pk"))
+        standing = judgements_of_source(project.source).filter(judge__type=Judge.Type.PERSON).order_by()
+        counts = dict(standing.values_list("direction_id").annotate(n=Count("pk")))
+        for item in items:
+            n = counts.get(item.direction_id, 0)
+            if (item.n_judged, item.is_open) == (n, n < project.overlap):
+                continue
+            lines.append(f"item {item} of {project.slug} is counted as judged by {item.n_judged}, should be {n}")
+            if repair:
+                Item.objects.filter(pk=item.pk).update(n_judged=n, is_open=n < project.overlap)
+    return lines
 
 
 def guidelines_current(project: Project) -> Guidelines:
