@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import secrets
 
 from django.db import IntegrityError, transaction
@@ -11,6 +13,14 @@ from labelapp.accounts.models import User
 FIRST_USER = "admin"
 # Without characters that are mistaken for one another when they are read off a terminal.
 _ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
+SHORTCUTS_AT_MOST = 100
+_NAME_LENGTH = 100
+# One letter or sign, alone or after "g"; digits mark tokens, and "" takes a key away.
+_KEY = re.compile(r"(?:g )?[^\s\d]|")
+
+
+class ShortcutsError(ValueError):
+    """Shortcuts that cannot be kept; the message says why in one sentence."""
 
 
 class AccountError(ValueError):
@@ -55,3 +65,18 @@ def password_set(user: User, password: str) -> None:
     user.set_password(password)
     user.must_change_password = False
     user.save(update_fields=["password", "must_change_password"])
+
+
+def shortcuts_set(user: User, text: str) -> None:
+    """Keep the shortcuts that the person has changed, from JSON: {what a key does: the key}. Raises ShortcutsError."""
+    try:
+        chosen = json.loads(text)
+    except ValueError:
+        raise ShortcutsError("The shortcuts were not kept: they did not arrive whole. Reload the page.") from None
+    if not isinstance(chosen, dict) or len(chosen) > SHORTCUTS_AT_MOST:
+        raise ShortcutsError(f"The shortcuts were not kept: at most {SHORTCUTS_AT_MOST} may be changed.")
+    for name, key in chosen.items():
+        if len(name) > _NAME_LENGTH or not isinstance(key, str) or not _KEY.fullmatch(key):
+            raise ShortcutsError("The shortcuts were not kept: a shortcut is one letter or sign, alone or after g.")
+    user.shortcuts = chosen
+    user.save(update_fields=["shortcuts"])

@@ -13,6 +13,8 @@ from django.utils import timezone
 from labelapp.accounts.models import User
 from labelapp.labelling.errors import LabellingError
 from labelapp.labelling.models import Invitation, Membership, Project
+from labelapp.labelling.queue import leases_end
+from labelapp.labelling.selectors import JUDGING_ROLES
 
 # A link can be passed on; who is to own a project is named.
 INVITED_ROLES = (Membership.Role.ANNOTATOR, Membership.Role.REVIEWER, Membership.Role.VIEWER)
@@ -40,6 +42,8 @@ def member_role_change(*, project: Project, user: User, role: str) -> None:
         if role != Membership.Role.OWNER:
             _require_another_owner(membership)
         Membership.objects.filter(pk=membership.pk).update(role=role)
+        if role not in JUDGING_ROLES:
+            leases_end(project, user)
 
 
 def member_remove(*, project: Project, user: User) -> None:
@@ -53,6 +57,7 @@ def member_remove(*, project: Project, user: User) -> None:
         if membership.invitation_id is not None:
             _revoke(membership.invitation_id)
         membership.delete()
+        leases_end(project, user)
 
 
 def invitation_create(

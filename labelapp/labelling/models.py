@@ -130,6 +130,10 @@ class Item(models.Model):
     inclusion_probability = models.FloatField(null=True, blank=True)
     # Chosen because it is worth looking at: such items and their judgements stay out of every estimate.
     exploration = models.BooleanField(default=False)
+    # How many people's judgements stand on it, never more than the overlap; `is_open` while there are fewer. Both
+    # change in the transaction that writes or withdraws a judgement; `manage.py verify` recomputes them.
+    n_judged = models.PositiveSmallIntegerField(default=0)
+    is_open = models.BooleanField(default=True)
 
     class Meta:
         constraints = [
@@ -145,20 +149,50 @@ class Item(models.Model):
                 name="a_probability_unless_exploration",
             ),
             models.UniqueConstraint(fields=["project", "direction"], name="one_item_for_a_direction"),
-            # Serves the queue: the next item by position.
             models.UniqueConstraint(fields=["project", "position"], name="one_item_at_a_position"),
+        ]
+        indexes = [
+            # Serves the queue: the next open item by position, however many are done.
+            models.Index(fields=["project", "position"], condition=models.Q(is_open=True), name="open_items"),
         ]
 
     def __str__(self) -> str:
         return self.opaque_id
 
 
+class Lease(models.Model):
+    """An item that lies before a person, or comes next: nobody else gets it where it would be one judgement too many.
+
+    It ends by time, and the page prolongs it. It reserves an item and decides nothing: an answer that comes later
+    is taken while the overlap is not full.
+    """
+
+    item = models.ForeignKey(Item, models.CASCADE, related_name="leases")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE)
+    until = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["item", "user"], name="one_lease"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user_id} has {self.item_id} until {self.until:%H:%M:%S}"
+
+
 class Skip(models.Model):
     """A person put an item off; it comes back when nothing else is left."""
+
+    class Reason(models.TextChoices):
+        LATER = "later", "later"
+        TOO_HARD = "too_hard", "too hard to decide"
+        UNREADABLE = "unreadable", "a script or language I cannot read"
+        BROKEN = "broken", "the readout looks broken"
 
     item = models.ForeignKey(Item, models.CASCADE, related_name="skips")
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE)
     at = models.DateTimeField()
+    reason = models.CharField(max_length=12, choices=Reason.choices, default=Reason.LATER)
 
     class Meta:
         constraints = [

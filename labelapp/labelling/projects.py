@@ -19,6 +19,7 @@ from labelapp.labelling.drawing import Plan, Population, plan_make, population_o
 from labelapp.labelling.errors import LabellingError
 from labelapp.labelling.models import Guidelines, Item, Membership, Project
 from labelapp.labelling.selection import ItemSelection
+from labelapp.labelling.services import items_reopen
 from labelapp.statistics.sampling import Sample, simple_random
 
 # Addresses that no project may take.
@@ -133,10 +134,15 @@ def project_resume(project: Project) -> bool:
     return _state_change(project, Project.State.PAUSED, Project.State.OPEN)
 
 
-def project_change(project: Project, **fields: Any) -> None:
-    """Change what may change at any time: name, overlap, reveal."""
-    assert set(fields) <= {"name", "overlap", "reveal"}
-    Project.objects.filter(pk=project.pk).update(**fields)
+def project_change(project: Project, *, name: str, overlap: int, reveal: bool) -> None:
+    """Change what may change at any time; with another overlap items open or close."""
+    with transaction.atomic():
+        project = Project.objects.select_for_update().get(pk=project.pk)
+        has_other_overlap = overlap != project.overlap
+        project.name, project.overlap, project.reveal = name, overlap, reveal
+        project.save(update_fields=["name", "overlap", "reveal"])
+        if has_other_overlap:
+            items_reopen(project)
 
 
 def guidelines_add(*, project: Project, user: User, text: str, threshold: float, after: int) -> Guidelines | None:

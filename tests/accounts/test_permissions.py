@@ -38,6 +38,7 @@ EXPECTED = {
     "accounts:sign_in": ((302, 302, 302, 302, 302, 200), (302, 302, 302, 302, 302, 200)),
     "accounts:sign_out": (NOT_AT_ALL, MOVED),
     "accounts:password": (EVERYBODY, (422, 422, 422, 422, 422, 302)),
+    "accounts:shortcuts": (NOT_AT_ALL, (204, 204, 204, 204, 204, 302)),
     "jobs:list": (EVERYBODY, NOT_AT_ALL),
     "jobs:detail": (OWN, NOT_AT_ALL),
     "jobs:progress": (OWN, NOT_AT_ALL),
@@ -73,6 +74,8 @@ EXPECTED = {
     "labelling:revoke": (NOT_AT_ALL, OWNERS_ACT),
     "labelling:judge": (NOT_AT_ALL, JUDGING),
     "labelling:skip": (NOT_AT_ALL, JUDGING),
+    "labelling:beat": (NOT_AT_ALL, (204, 204, 204, 403, 404, 302)),
+    "labelling:others": ((200, 403, 403, 403, 404, 302), NOT_AT_ALL),  # only the owner has judged this one
     "labelling:undo": (NOT_AT_ALL, (302, 422, 422, 403, 404, 302)),  # only the owner has answered
     "review:projects": (EVERYBODY, NOT_AT_ALL),
     "review:comparison": (REVIEWERS, NOT_AT_ALL),
@@ -153,6 +156,8 @@ def walk(people):
         "labelling:judge": [project.slug, second.opaque_id],
         "labelling:skip": [project.slug, second.opaque_id],
         "labelling:undo": [project.slug],
+        "labelling:beat": [project.slug],
+        "labelling:others": [project.slug, first.opaque_id],
         "review:comparison": [project.slug],
         "figures:spectrum": [matrix.key],
         "figures:spectrum_file": ["csv", matrix.key],
@@ -167,6 +172,7 @@ def walk(people):
         "labelling:members": {"username": "outsider", "role": "viewer"},
         "labelling:member": {"role": "reviewer"},
         "labelling:invite": {"role": "annotator", "days": 1, "uses_at_most": 1},
+        "accounts:shortcuts": {"shortcuts": "{}"},
         "exchange:start": {"subject": f"project:{project.slug}"},
     }
     return {name: (reverse(name, args=arguments.get(name, [])), posted.get(name, {})) for name in EXPECTED}

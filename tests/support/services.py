@@ -128,7 +128,7 @@ class PrivatePostgres:
             "fsync": "off",
             "synchronous_commit": "off",
             "full_page_writes": "off",
-            "max_connections": "60",
+            "max_connections": "100",
         }
         words = [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
         self.process = self._run([folder / "postgres", "-D", self.data, *words])
