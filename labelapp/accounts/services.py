@@ -6,7 +6,7 @@ import json
 import re
 import secrets
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 
 from labelapp.accounts.models import User
 
@@ -23,6 +23,10 @@ class ShortcutsError(ValueError):
     """Shortcuts that cannot be kept; the message says why in one sentence."""
 
 
+class AccountError(ValueError):
+    """An account that cannot be made; the message says why in one sentence."""
+
+
 def one_time_password() -> str:
     """Four groups of four, about 78 bits."""
     return "-".join("".join(secrets.choice(_ALPHABET) for _ in range(4)) for _ in range(4))
@@ -36,6 +40,15 @@ def first_user_ensure() -> tuple[User, str | None]:
         password = one_time_password()
         user = User.objects.create_superuser(FIRST_USER, password=password, must_change_password=True)
     return user, password
+
+
+def account_create(*, username: str, password: str) -> User:
+    """An account with the password that its person chose. Raises AccountError where the name is taken."""
+    try:
+        with transaction.atomic():
+            return User.objects.create_user(username, password=password)
+    except IntegrityError:
+        raise AccountError(f"There is an account {username!r} already; choose another name.") from None
 
 
 def one_time_password_reset(user: User) -> str:

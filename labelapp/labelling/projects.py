@@ -1,20 +1,31 @@
-"""Writes on projects: how they are made, and of which items."""
+"""Writes on projects: how they are made, opened, paused and changed."""
 
 from __future__ import annotations
 
-import random
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from django.db import transaction
-from django.db.models import Min, QuerySet
+from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.text import slugify
 
 from labelapp.accounts.models import User
 from labelapp.atlas.models import Direction, Model
 from labelapp.atlas.selection import MatrixSelection, directions_selected
+from labelapp.labelling.design import ALL_OF_THEM, SIMPLE_RANDOM, Design, design_check, design_from_json
+from labelapp.labelling.drawing import Plan, Population, plan_make, population_of
 from labelapp.labelling.errors import LabellingError
 from labelapp.labelling.models import Guidelines, Item, Membership, Project
+from labelapp.labelling.selection import ItemSelection
+from labelapp.labelling.services import items_reopen
+from labelapp.statistics.sampling import Sample, simple_random
+
+# Addresses that no project may take.
+RESERVED_SLUGS = ("new", "join")
+TOKENS_SHOWN = 15
+BATCH = 1000
 
 DEMO_SLUG = "demo"
 DEMO_ITEMS = 120
@@ -33,6 +44,45 @@ Mark the tokens that do not fit. When in doubt between yes and no, say no.
 """
 
 
+def project_draft(*, name: str, owner: User, guidelines: str, design: Design, slug: str = "", **fields: Any) -> Project:
+    """A project of which nothing is drawn yet; `fields` are others of its row. Raises LabellingError."""
+    return _create(
+        name=name, slug=slug, owner=owner, guidelines=guidelines, design=design_check(design).as_json(), **fields
+    )
+
+
+def project_redesign(project: Project, *, design: Design, **fields: Any) -> None:
+    """Change what a draft will draw, and other fields of its row. Raises LabellingError once it has been opened."""
+    changed = {"design": design_check(design).as_json(), **fields}
+    if not Project.objects.filter(pk=project.pk, state=Project.State.DRAFT).update(**changed):
+        raise LabellingError(f"{project.name} has been opened, and its design is frozen; make another project instead.")
+
+
+def project_plan(project: Project) -> Plan:
+    """What a draft would draw now. Raises LabellingError where it cannot be drawn."""
+    design = design_from_json(project.design)
+    if design is None:
+        raise LabellingError(f"{project.name} was not drawn from a selection.")
+    owner = project.memberships.filter(role=Membership.Role.OWNER).select_related("user").order_by("pk").first()
+    return plan_make(design_check(design), ends=project.ends, owner=owner.user if owner else None)
+
+
+def project_open(project: Project) -> Project:
+    """Draw a draft's items, store the probability of each, freeze the design: once and for all.
+
+    Of every item equally many tokens are shown, or their number would tell the shorter readouts, of controls say,
+    from the others. Raises LabellingError, and draws nothing, where it has been opened or cannot be drawn.
+    """
+    with transaction.atomic():
+        project = Project.objects.select_for_update().get(pk=project.pk)
+        if project.state != Project.State.DRAFT:
+            raise LabellingError(f"{project.name} has been opened already, and its design is frozen.")
+        plan = project_plan(project)
+        project.design = plan.as_json() | {"unit": "vector" if project.ends == Project.Ends.BOTH else "end"}
+        _open(project, plan.population, plan.draw())
+    return project
+
+
 def project_create(
     *,
     name: str,
@@ -42,58 +92,80 @@ def project_create(
     n: int | None = None,
     seed: int = 0,
     slug: str = "",
-    tokens_shown: int = 15,
-    selection: MatrixSelection | None = None,
+    tokens_shown: int = TOKENS_SHOWN,
+    **fields: Any,
 ) -> Project:
-    """Make an open project of a simple random sample of n directions (all of them without n), in random order.
+    """An open project of a simple random sample of n directions (all of them without n), in random order.
 
-    `selection` is noted in the design where one was drawn from. Of every item equally many tokens are shown, or
-    their number would tell the shorter readouts, of controls say, from the others. Raises LabellingError where there
-    is nothing to draw from.
+    For directions that no selection names; `fields` are others of its row. Raises LabellingError where there is
+    nothing to draw from.
     """
-    population = list(directions.order_by("pk").values_list("pk", flat=True))
-    if not population:
-        raise LabellingError("The selection holds no directions; decompose the model first, or widen the selection.")
-    shortest = directions.order_by().aggregate(top=Min("matrix__top"))["top"]
+    both_ends = fields.get("ends") == Project.Ends.BOTH
+    population = population_of(directions, both_ends=both_ends)
     n = min(n or len(population), len(population))
-    drawn = random.Random(seed).sample(population, n)
+    design = {"kind": SIMPLE_RANDOM, "seed": seed, "population": len(population), "n": n}
     with transaction.atomic():
-        project = Project.objects.create(
-            name=name,
-            slug=slug or _slug_free(name),
-            tokens_shown=min(tokens_shown, shortest),
-            opened_at=timezone.now(),
-            design={
-                "kind": "simple_random",
-                "seed": seed,
-                "population": len(population),
-                "n": n,
-                **({"selection": selection.as_json()} if selection else {}),
-            },
+        project = _create(
+            name=name, slug=slug, owner=owner, guidelines=guidelines, design=design, tokens_shown=tokens_shown, **fields
         )
-        Guidelines.objects.create(project=project, version=1, text=guidelines)
-        Membership.objects.create(project=project, user=owner, role=Membership.Role.OWNER)
-        Item.objects.bulk_create(
-            (
-                Item(
-                    project=project,
-                    direction_id=direction_id,
-                    position=position,
-                    inclusion_probability=n / len(population),
-                )
-                for position, direction_id in enumerate(drawn)
-            ),
-            batch_size=1000,
-        )
+        _open(project, population, simple_random(len(population), n, seed))
     return project
 
 
-def project_draw(*, model: Model, selection: MatrixSelection, **options: Any) -> Project:
-    """A project of a sample of what a selection names, controls and other bases among it where it names them.
+def project_draw(
+    *, model: Model, selection: MatrixSelection, n: int | None = None, seed: int = 0, **options: Any
+) -> Project:
+    """An open project of a simple random sample of what a selection names (all of it without n).
 
-    `options` and what is raised are those of `project_create`.
+    `options` are those of `project_draft`. Raises LabellingError where it cannot be drawn.
     """
-    return project_create(directions=directions_selected(model, selection), selection=selection, **options)
+    design = Design(ItemSelection((model.slug,), selection), kind=SIMPLE_RANDOM if n else ALL_OF_THEM, n=n, seed=seed)
+    with transaction.atomic():
+        return project_open(project_draft(design=design, **options))
+
+
+def project_pause(project: Project) -> bool:
+    """It takes no judgements from now on; False where it was not open."""
+    return _state_change(project, Project.State.OPEN, Project.State.PAUSED)
+
+
+def project_resume(project: Project) -> bool:
+    """It takes judgements again; False where it was not paused."""
+    return _state_change(project, Project.State.PAUSED, Project.State.OPEN)
+
+
+def project_change(project: Project, *, name: str, overlap: int, reveal: bool) -> None:
+    """Change what may change at any time; with another overlap items open or close."""
+    with transaction.atomic():
+        project = Project.objects.select_for_update().get(pk=project.pk)
+        has_other_overlap = overlap != project.overlap
+        project.name, project.overlap, project.reveal = name, overlap, reveal
+        project.save(update_fields=["name", "overlap", "reveal"])
+        if has_other_overlap:
+            items_reopen(project)
+
+
+def guidelines_add(*, project: Project, user: User, text: str, threshold: float, after: int) -> Guidelines | None:
+    """The rubric from now on, as a new version; None where text and threshold are those that stand.
+
+    `after` is the version that was changed. Raises LabellingError where another was written meanwhile.
+    """
+    text = text.replace("\r\n", "\n")
+    with transaction.atomic():
+        project = Project.objects.select_for_update().get(pk=project.pk)
+        current = project.guidelines.order_by("-version").first()
+        assert current is not None  # a project is made with its first version
+        if current.version != after:
+            raise LabellingError(
+                f"Version {current.version} was written while you changed version {after}; nothing was stored. Open "
+                "the guidelines in another tab, and carry your change over."
+            )
+        if (current.text, current.threshold) == (text, threshold):
+            return None
+        Project.objects.filter(pk=project.pk).update(threshold=threshold)
+        return Guidelines.objects.create(
+            project=project, version=after + 1, text=text, threshold=threshold, created_by=user
+        )
 
 
 def demo_project_ensure(*, model: Model, owner: User) -> Project:
@@ -112,9 +184,59 @@ def demo_project_ensure(*, model: Model, owner: User) -> Project:
     )
 
 
+def _create(*, name: str, slug: str, owner: User, guidelines: str, **fields: Any) -> Project:
+    with transaction.atomic():
+        project = Project.objects.create(name=name, slug=slug or _slug_free(name), state=Project.State.DRAFT, **fields)
+        Guidelines.objects.create(
+            project=project,
+            version=1,
+            text=guidelines.replace("\r\n", "\n"),
+            threshold=project.threshold,
+            created_by=owner,
+        )
+        Membership.objects.create(project=project, user=owner, role=Membership.Role.OWNER)
+    return project
+
+
+def _open(project: Project, population: Population, sample: Sample) -> None:
+    """Write the items of a draft that the caller has locked or just made."""
+    project.tokens_shown = min(project.tokens_shown, population.tokens)
+    project.state = Project.State.OPEN
+    project.opened_at = timezone.now()
+    project.save(update_fields=["tokens_shown", "state", "opened_at", "design"])
+    drawn = [population.units[unit] for unit in sample.units.tolist()]
+    items_add(project, drawn, probabilities=sample.probabilities[sample.units])
+
+
+def items_add(
+    project: Project, units: Sequence[Sequence[int]], *, probabilities: np.ndarray | None = None, first: int = 0
+) -> int:
+    """Put units at the positions from `first` on, for exploration without probabilities; returns how many items."""
+    chances = [None] * len(units) if probabilities is None else probabilities.tolist()
+    pairs = [(pk, chance) for unit, chance in zip(units, chances, strict=True) for pk in unit]
+    Item.objects.bulk_create(
+        (
+            Item(
+                project=project,
+                direction_id=pk,
+                position=first + place,
+                inclusion_probability=chance,
+                exploration=chance is None,
+            )
+            for place, (pk, chance) in enumerate(pairs)
+        ),
+        batch_size=BATCH,
+    )
+    return len(pairs)
+
+
+def _state_change(project: Project, old: str, new: str) -> bool:
+    return bool(Project.objects.filter(pk=project.pk, state=old).update(state=new))
+
+
 def _slug_free(name: str) -> str:
     base = slug = slugify(name)[:70] or "project"
     number = 2
-    while Project.objects.filter(slug=slug).exists():
+    while slug in RESERVED_SLUGS or Project.objects.filter(slug=slug).exists():
         slug, number = f"{base}-{number}", number + 1
     return slug

@@ -22,6 +22,7 @@ from labelapp.labelling.models import Guidelines, Item, Lease, Membership, Proje
 ANY_ROLE = frozenset(Membership.Role.values)
 JUDGING_ROLES = frozenset({Membership.Role.OWNER, Membership.Role.REVIEWER, Membership.Role.ANNOTATOR})
 REVIEWING_ROLES = frozenset({Membership.Role.OWNER, Membership.Role.REVIEWER})
+OWNING_ROLES = frozenset({Membership.Role.OWNER})
 
 # The rate is the median over the last so many answers, without pauses, and only once there are a few.
 RATE_ANSWERS = 10
@@ -206,6 +207,11 @@ def queue_progress(seat: Seat) -> QueueProgress:
     streak = 1 + len(list(takewhile(lambda gap: gap <= PAUSE_SECONDS, gaps))) if is_at_work else 0
     done, total, left = rows[0][1:]
     return QueueProgress(done, total, left, 60 / typical if typical else None, streak)
+
+
+def explored(project: Project) -> set[int]:
+    """The directions of the exploration queue: what is judged of them is no part of any estimate."""
+    return set(Item.objects.filter(project=project, exploration=True).values_list("direction_id", flat=True))
 
 
 def labels_used(seat: Seat, *, everybodys: bool = False) -> list[str]:
