@@ -1,4 +1,4 @@
-"""What a run that is to be measured has said, and where its directions lie: reads for measurements and their figures."""
+"""What a run that is measured has said, and where its directions lie: reads for measurements and their figures."""
 
 from __future__ import annotations
 
@@ -50,7 +50,8 @@ def tokens_of(direction_ids: Sequence[int], limit: int | None = None) -> dict[in
     found: dict[int, list[str]] = {}
     for start in range(0, len(direction_ids), LOOKED_UP_AT_ONCE):
         rows = Direction.objects.filter(pk__in=direction_ids[start : start + LOOKED_UP_AT_ONCE])
-        found |= {pk: tokens[:limit] for pk, tokens in rows.values_list("pk", "tokens")}
+        for pk, tokens in rows.values_list("pk", "tokens"):
+            found[pk] = list(tokens)[:limit]
     return found
 
 

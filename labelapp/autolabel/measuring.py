@@ -166,6 +166,10 @@ def _detection(run: Run, wanted: Wanted, plan: Plan) -> Plan:
         raise RunError("Detection wants a detector prompt.")
     assert run.labeler is not None
     k = prompt_of(run.labeler).tokens_shown
+    asking = replace(plan, labeler=None, verifier=None, detector=wanted.detector)
+    if wanted.llm:
+        config, llm = llm_get(wanted.llm)
+        asking = replace(asking, config=config, llm=llm, price=price_get(config, llm))
     labelled, _, left_out = _labelled(run, wanted)
     tokens = tokens_of([it.direction_id for it in labelled], 2 * k)
     long_enough = [it for it in labelled if len(tokens[it.direction_id]) == 2 * k]
@@ -182,10 +186,6 @@ def _detection(run: Run, wanted: Wanted, plan: Plan) -> Plan:
             entries.append(Entry(it.direction_id, [], {"statement": statements[it.direction_id], **drawn}))
     if missing := len(chosen) - len(entries):
         left_out["find too few tokens of other directions in the run"] = missing
-    asking = replace(plan, labeler=None, verifier=None, detector=wanted.detector)
-    if wanted.llm:
-        config, llm = llm_get(wanted.llm)
-        asking = replace(asking, config=config, llm=llm, price=price_get(config, llm))
     return _measuring(run, wanted, asking, entries, sampled_of=len(long_enough), left_out=left_out)
 
 
@@ -214,9 +214,7 @@ def _contrasts(run: Run, wanted: Wanted, plan: Plan) -> Plan:
     return _elsewhere(run, wanted, plan, found, missing_contrasts(place_of(run)), CONTRASTS)
 
 
-def _elsewhere(
-    run: Run, wanted: Wanted, plan: Plan, found: Q, missing: Sequence[str], kinds: Sequence[str]
-) -> Plan:
+def _elsewhere(run: Run, wanted: Wanted, plan: Plan, found: Q, missing: Sequence[str], kinds: Sequence[str]) -> Plan:
     """The same circuits and layers, made otherwise: the judge is told nothing of it."""
     place = place_of(run)
     if place is None:
@@ -275,6 +273,8 @@ def _missing(place: Place | None, field: str, kinds: Sequence[str], others: Q) -
 
 def missing_decompose(run: Run, purpose: Run.Purpose, *, user: User | None = None) -> Job:
     """Enqueue the decomposition of what controls or contrasts lack. Raises JobError, also where nothing is lacking."""
+    if purpose not in (Purpose.CONTROLS, Purpose.CONTRASTS):
+        raise JobError("Decomposing what is missing goes with controls or contrasts.")
     place = place_of(run)
     if place is None:
         raise JobError(f"Run {run.pk} is not over one model's own directions; decompose what you want on its page.")
@@ -287,9 +287,7 @@ def missing_decompose(run: Run, purpose: Run.Purpose, *, user: User | None = Non
         layers=place.layers,
         extent=Extent(place.last_index + 1, place.top),
         variants=[
-            Variant(preprocessing, control=name)
-            if purpose == Purpose.CONTROLS
-            else Variant(preprocessing, basis=name)
+            Variant(preprocessing, control=name) if purpose == Purpose.CONTROLS else Variant(preprocessing, basis=name)
             for preprocessing in place.preprocessings
             for name in names
         ],

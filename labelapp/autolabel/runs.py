@@ -161,7 +161,7 @@ def plan_entries(plan: Plan) -> Iterator[Entry]:
     judge = plan_judge(plan) if plan.selection.not_judged else None
     rows = directions_in_key_order(directions_of(plan.selection, judge, plan.user)).select_related(None)
     for pk, tokens in rows.values_list("pk", "tokens").iterator(chunk_size=2000):
-        yield Entry(pk, tokens)
+        yield Entry(pk, list(tokens))
 
 
 def plan_count(plan: Plan) -> int:

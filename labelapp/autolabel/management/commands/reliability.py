@@ -89,8 +89,6 @@ class Command(BaseCommand):
         return measurement_start(plan, budget=budget)
 
     def _decompose(self, run: Run, purpose: Run.Purpose) -> None:
-        if purpose not in (Run.Purpose.CONTROLS, Run.Purpose.CONTRASTS):
-            raise JobError("--decompose goes with --check controls or --check contrasts.")
         job_follow(missing_decompose(run, purpose))
         self.stdout.write(self.style.SUCCESS(f"Decomposed; `manage.py reliability {run.pk} --check {purpose}` asks."))
 
@@ -129,6 +127,6 @@ def _number(value: float) -> str:
 def _count_or_all(text: str) -> int | None:
     if text == ALL:
         return None
-    if not (text.isascii() and text.isdigit() and 0 < int(text[:9])):
+    if not (text.isascii() and text.isdigit() and int(text[:9]) > 0):
         raise ArgumentTypeError(f"give a number above 0 or all, not {text!r}.")
     return int(text)
