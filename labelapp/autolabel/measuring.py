@@ -223,7 +223,7 @@ def _elsewhere(run: Run, wanted: Wanted, plan: Plan, found: Q, missing: Sequence
         )
     if len(missing) == len(kinds):
         raise RunError(f"Nothing of this is decomposed yet at the run's circuits and layers; {decompose_command(run)}")
-    entries, variants = _entries_elsewhere(place, found, wanted.directions)
+    entries, variants, stored = _entries_elsewhere(place, found, wanted.directions)
     selection = RunSelection(
         place.model,
         "",
@@ -237,11 +237,13 @@ def _elsewhere(run: Run, wanted: Wanted, plan: Plan, found: Q, missing: Sequence
         place.indices,
         place.sides,
     )
-    return _measuring(run, wanted, replace(plan, selection=selection), entries, sampled_of=None)
+    return _measuring(run, wanted, replace(plan, selection=selection), entries, sampled_of=stored)
 
 
-def _entries_elsewhere(place: Place, found: Q, most: int | None) -> tuple[list[Entry], list[Variant]]:
-    """At most `most` directions of each kind, in the order of keys, and the variants that they are of."""
+def _entries_elsewhere(place: Place, found: Q, most: int | None) -> tuple[list[Entry], list[Variant], int]:
+    """At most `most` directions of each kind in the order of keys, the variants that they are of, and how many
+    directions there are.
+    """
     rows = directions_in_key_order(Direction.objects.filter(place.condition() & found)).select_related(None)
     kinds: dict[tuple[str, str], list[tuple[int, tuple[int, str, int], Variant]]] = {}
     columns = ("pk", "matrix_id", "side", "index", "matrix__preprocessing", "matrix__basis", "matrix__basis_seed",
@@ -251,7 +253,8 @@ def _entries_elsewhere(place: Place, found: Q, most: int | None) -> tuple[list[E
         kinds.setdefault((made.basis, made.control), []).append((pk, (matrix, side, index), made))
     chosen = [it for some in kinds.values() for it in vectors_sample(some, [vector for _, vector, _ in some], most)]
     tokens = tokens_of([pk for pk, _, _ in chosen])
-    return [Entry(pk, tokens[pk]) for pk, _, _ in chosen], list(dict.fromkeys(made for _, _, made in chosen))
+    variants = list(dict.fromkeys(made for _, _, made in chosen))
+    return [Entry(pk, tokens[pk]) for pk, _, _ in chosen], variants, sum(map(len, kinds.values()))
 
 
 def missing_controls(place: Place | None) -> list[str]:
@@ -306,10 +309,10 @@ def _measuring(
     plan: Plan,
     entries: list[Entry],
     *,
-    sampled_of: int | None,
+    sampled_of: int,
     left_out: Mapping[str, int] | None = None,
 ) -> Plan:
-    sampled = len(entries) if sampled_of is None or len(entries) < sampled_of else 0
+    sampled = len(entries) if len(entries) < sampled_of else 0
     return replace(
         plan,
         selection=replace(plan.selection, sampled=sampled),

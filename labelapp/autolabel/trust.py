@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 
 from labelapp.accounts.models import User
 from labelapp.atlas import panels
@@ -87,15 +87,27 @@ class _Seen:
         return count_is_shown(len(direction_ids), len(self.hidden.intersection(direction_ids)) if self.hidden else 0)
 
 
-def trust(run: Run, viewer: User | None = None, purposes: Iterable[Run.Purpose] = Purpose) -> list[Section]:
-    """The sections of a run's judge, in the order of `purposes`; `viewer` None sees all."""
+def trust(
+    run: Run,
+    viewer: User | None = None,
+    purposes: Iterable[Run.Purpose] = Purpose,
+    measurement: Run | None = None,
+) -> list[Section]:
+    """The sections of a run's judge, in the order of `purposes`; `viewer` None sees all.
+
+    Of several measurements of a kind the last that has answers counts, or `measurement`.
+    """
     seen = _Seen()
     if viewer is not None:
         blind = panels.hidden_directions(viewer)
         seen.hidden = set((blind.filter(matrix__model=run.model_id) if run.model_id else blind).values_list(
             "pk", flat=True
         ))  # fmt: skip
-    latest = {it.purpose: it for it in run.measurements.select_related("job").order_by("pk")}
+    answered = Exists(RunItem.objects.filter(run=OuterRef("pk"), state=RunItem.State.DONE))
+    made = run.measurements.annotate(answered=answered).order_by("answered", "pk")  # later ones take the place
+    latest = {it.purpose: it for it in made}
+    if measurement is not None:
+        latest[measurement.purpose] = measurement
     return [_SECTIONS[purpose](run, purpose, latest.get(purpose), seen) for purpose in purposes]
 
 
@@ -126,7 +138,7 @@ def _verdict_rows(pairs: Sequence[tuple[Said, Said]], rule: str) -> list[Row]:
     note = f"{left_out} unparsed in one of the two, left out" if left_out else ""
     kappa_note = "" if found.kappa is not None else "Not defined: both times the same one thing was said throughout."
     if found.kappa is not None and found.kappa_low is None:
-        kappa_note = "No interval: nothing varies."
+        kappa_note = "No interval: its variance is 0 here."
     name = f"{RULES[rule].identifier}"
     return [
         _share_row(f"Same verdict, rule {name}", found.share, "directions", note),
@@ -142,10 +154,10 @@ def _label_rows(pairs: Sequence[tuple[Said, Said]]) -> list[Row]:
         [second.label for _, second in named],
         [first.vector for first, _ in named],
     )
-    of = "directions labelled both times"
+    note = "Of the directions that were labelled both times."
     return [
-        _share_row("The very same label", found.exact, of),
-        _share_row("The same label, case and final period apart", found.normalised, of),
+        _share_row("The very same label", found.exact, "directions", note),
+        _share_row("The same label, case and final period apart", found.normalised, "directions", note),
     ]
 
 
@@ -260,7 +272,7 @@ def _detection(run: Run, purpose: Run.Purpose, asked: Run | None, seen: _Seen) -
              if verdict != Verdict.UNPARSED]  # fmt: skip
     tokens = [(vector, *token) for vector, detail in lists for token in flags(detail)]
     unparsed = len(answered) - len(lists)
-    note = f"{unparsed} unparsed, left out" if unparsed else ""
+    note = f"{unparsed} answers unparsed, left out" if unparsed else ""
     rows = [
         _detection_row("All tokens", tokens, note),
         _detection_row("Whole words", [token for token in tokens if token[3]]),
@@ -277,7 +289,8 @@ def _detection_row(name: str, tokens: Sequence[tuple[Vector, bool, bool, bool]],
     if found.score is None:
         return Row(name, "score", len(tokens), "tokens", note=NOTHING)
     words = "; ".join(filter(None, [counts, note]))
-    return Row(name, "score", len(tokens), "tokens", found.score, found.low, found.high, words)
+    of = f"tokens, {found.clusters} vectors"
+    return Row(name, "score", len(tokens), of, found.score, found.low, found.high, words)
 
 
 # Words

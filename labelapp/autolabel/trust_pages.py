@@ -14,6 +14,7 @@ from labelapp.autolabel.measuring import CONTRASTS, SAMPLE, measurable_check, mi
 from labelapp.autolabel.models import PromptVersion, Run, RunItem
 from labelapp.autolabel.runs import RunError
 from labelapp.autolabel.trust import Row, Section, trust
+from labelapp.jobs.models import OPEN
 from labelapp.jobs.pages import may_control
 from workers.llm.prices import dollars
 
@@ -65,7 +66,9 @@ class ShownRow:
 
 @dataclass(frozen=True)
 class ShownSection:
-    """`under_way`: a run of the kind is at work. `missing`: what is not decomposed yet; `may_ask`: something is."""
+    """`run` is where the figures come from, `under_way` one of the kind that is not over. `missing` is not decomposed
+    yet; `may_ask`: something is.
+    """
 
     purpose: str
     title: str
@@ -73,7 +76,7 @@ class ShownSection:
     rows: Sequence[ShownRow]
     note: str
     run: Run | None
-    under_way: bool
+    under_way: Run | None
     button: str
     missing: Sequence[str]
     may_ask: bool
@@ -84,7 +87,7 @@ def trust_panel(run: Run, viewer: User) -> dict[str, Any] | None:
     if run.labeler_id is None and run.detector_id is None:
         return None
     if run.measured_run is not None:
-        sections = trust(run.measured_run, viewer, [Purpose(run.purpose)])
+        sections = trust(run.measured_run, viewer, [Purpose(run.purpose)], run)
         return {"measures": run.measured_run, "sections": [_shown(it, run) for it in sections], "may_measure": False}
     try:
         measurable_check(run)
@@ -92,9 +95,10 @@ def trust_panel(run: Run, viewer: User) -> dict[str, Any] | None:
     except RunError as error:
         refusal = str(error)
     sections = trust(run, viewer)
+    open_ones = {it.purpose: it for it in run.measurements.filter(job__state__in=OPEN).select_related("job")}
     return {
         "measures": None,
-        "sections": [_shown(it, run) for it in sections],
+        "sections": [_shown(it, run, open_ones.get(it.purpose)) for it in sections],
         "is_empty": not any(it.rows for it in sections),
         "may_measure": not refusal and may_control(viewer, run.job),
         "refusal": refusal,
@@ -113,7 +117,7 @@ def cost_words(run: Run) -> str:
     return f"for about {dollars(int(SAMPLE * (means['labeler'] + (means['verifier'] or 0))))}"
 
 
-def _shown(section: Section, run: Run) -> ShownSection:
+def _shown(section: Section, run: Run, under_way: Run | None = None) -> ShownSection:
     title, explanation, button = WORDS[section.purpose]
     missing, kinds = _missing(section.purpose, run)
     return ShownSection(
@@ -123,7 +127,7 @@ def _shown(section: Section, run: Run) -> ShownSection:
         rows=[_row(row) for row in section.rows],
         note=section.note,
         run=section.run,
-        under_way=bool(section.run and section.run.job.is_open),
+        under_way=under_way,
         button=button,
         missing=missing,
         may_ask=len(missing) < kinds and (section.purpose != Purpose.WRONG_LABEL or run.verifier_id is not None),
@@ -142,8 +146,8 @@ def _missing(purpose: Run.Purpose, run: Run) -> tuple[Sequence[str], int]:
 
 def _row(row: Row) -> ShownRow:
     if row.value is None:
-        return ShownRow(row.name, "–", "–", f"{row.n:,}", row.note)
-    interval = "–" if row.low is None or row.high is None else f"{_number(row, row.low)} to {_number(row, row.high)}"
+        return ShownRow(row.name, "–", "", f"{row.n:,}", row.note)
+    interval = "" if row.low is None or row.high is None else f"{_number(row, row.low)} to {_number(row, row.high)}"
     unit = " %" if row.unit == "share" else ""
     return ShownRow(row.name, f"{_number(row, row.value)}{unit}", interval, f"{row.n:,} {row.of}", row.note)
 

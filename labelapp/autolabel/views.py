@@ -47,7 +47,7 @@ def run(request: SignedInRequest, run_id: int) -> HttpResponse:
         "table": rule_table(found, request.user),
         # Audits look at labels, which only a prompt gives.
         "audits": reverse("autolabel:audits", args=[f"run-{found.pk}"])
-        if found.judge.type == Judge.Type.PROMPT
+        if found.judge.type == Judge.Type.PROMPT and found.is_judging
         else "",
         "poll": reverse("autolabel:progress", args=[found.pk]),
         "baseline": BASELINE_NAME,
@@ -97,6 +97,8 @@ def start(request: SignedInRequest) -> HttpResponse:
 
 def _run_get(run_id: int) -> Run:
     return get_object_or_404(
-        Run.objects.select_related("judge", "model", "job", "created_by", "labeler", "verifier", "measured_run"),
+        Run.objects.select_related(
+            "judge", "model", "job", "created_by", "labeler", "verifier", "detector", "measured_run"
+        ),
         pk=run_id,
     )

@@ -87,7 +87,7 @@ def test_a_sample_is_asked_about_and_failed_items_again(llm, prompts):
     assert "6 drawn at random" in plan.selection.words
     llm.tell(default={"do": "status", "status": 400})
     asked = finish(measurement_start(plan))
-    assert RunItem.objects.filter(run=asked, state="failed").count() == 6
+    assert asked.items.filter(state="failed").count() == 6
     (section,) = trust(run, purposes=[Purpose.REPEAT])
     assert "6 failed" in section.note
     assert all(row.value is None and row.note for row in section.rows), "null with a sentence, never 0"
@@ -95,6 +95,12 @@ def test_a_sample_is_asked_about_and_failed_items_again(llm, prompts):
     failed_again(asked)
     finish(asked)
     assert rows_of(run, Purpose.REPEAT)["Same verdict, rule both@1"].n == 6
+    llm.tell(default={"do": "status", "status": 400})
+    later = measured(run, Purpose.REPEAT, directions=2)
+    assert rows_of(run, Purpose.REPEAT)["Same verdict, rule both@1"].n == 6, (
+        "a later one without an answer says nothing"
+    )
+    assert trust(run, None, [Purpose.REPEAT], later)[0].rows[0].value is None
 
 
 def test_a_wrong_label_is_handed_to_the_verifier_alone(llm, prompts):

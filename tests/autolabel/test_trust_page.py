@@ -52,7 +52,8 @@ def test_a_click_measures_and_the_page_shows_the_figures(llm, prompts, owner, ow
     assert (asked.created_by, asked.budget) == (owner, NANO)
     click(owner_client, run, check="repeat")
     assert Run.objects.filter(purpose="repeat").count() == 1, "a double click"
-    assert "which is queued" in page(owner_client, run) and 'value="repeat"' not in page(owner_client, run)
+    html = page(owner_client, run)
+    assert "asks; it is queued" in html and 'value="repeat"' not in html and 'value="order"' in html
     finish(asked)
     html = page(owner_client, run)
     assert "100.0 %" in html and "61.0 to 100.0" in html and "6 directions" in html and 'value="repeat"' in html

@@ -103,7 +103,9 @@ class Command(BaseCommand):
 
 def section_lines(section: Section) -> Iterator[str]:
     """A section as text for a terminal."""
-    yield f"{section.purpose.value}: {section.purpose.label}" + (f" (run {section.run.pk})" if section.run else "")
+    name, label = section.purpose.value, section.purpose.label
+    title = name if name == label else f"{name}: {label}"
+    yield title + (f" (run {section.run.pk})" if section.run else "")
     width = max((len(row.name) for row in section.rows), default=0)
     for row in section.rows:
         yield f"  {row.name:<{width}}  {row_words(row)}"
