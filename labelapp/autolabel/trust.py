@@ -105,7 +105,7 @@ def trust(
         ))  # fmt: skip
     answered = Exists(RunItem.objects.filter(run=OuterRef("pk"), state=RunItem.State.DONE))
     made = run.measurements.annotate(answered=answered).order_by("answered", "pk")  # later ones take the place
-    latest = {it.purpose: it for it in made}
+    latest: dict[str, Run] = {it.purpose: it for it in made}
     if measurement is not None:
         latest[measurement.purpose] = measurement
     return [_SECTIONS[purpose](run, purpose, latest.get(purpose), seen) for purpose in purposes]
