@@ -272,7 +272,7 @@ def _detection(run: Run, purpose: Run.Purpose, asked: Run | None, seen: _Seen) -
              if verdict != Verdict.UNPARSED]  # fmt: skip
     tokens = [(vector, *token) for vector, detail in lists for token in flags(detail)]
     unparsed = len(answered) - len(lists)
-    note = f"{unparsed} answers unparsed, left out" if unparsed else ""
+    note = f"unparsed answers left out: {unparsed}" if unparsed else ""
     rows = [
         _detection_row("All tokens", tokens, note),
         _detection_row("Whole words", [token for token in tokens if token[3]]),

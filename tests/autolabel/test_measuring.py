@@ -161,7 +161,7 @@ def test_a_detector_picks_the_later_tokens_by_the_label(llm, prompts):
     assert all(f"{number}. {token}" in good.detector_call.prompt for number, token in enumerate(good.detail["list"], 1))
     row = rows_of(run, Purpose.DETECTION)["All tokens"]
     assert row.n == 110 and row.value == pytest.approx((50 / 55 + 1) / 2) and row.low < row.value < row.high
-    assert "1 unparsed" in row.note
+    assert "unparsed answers left out: 1" in row.note
     assert rows_of(run, Purpose.DETECTION)["Whole words"].value is None, "word3x7 is no word"
 
 
