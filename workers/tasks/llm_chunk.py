@@ -180,7 +180,7 @@ class ChunkRun:
             self._batch.regained += cost or 0
             self._batch.calls.append((ask, cost))
             self._answered(ask, recovered)
-        elif ask.take_up == self._labeled:
+        elif ask.is_opening:
             self._labelers.append(ask)
         else:
             self._verifiers.append(ask)
@@ -194,20 +194,31 @@ class ChunkRun:
                 return
             rendered += 1
             try:
-                question = self.asker.label(item.tokens)
+                question = self.asker.opening(item.subject)
             except PromptError as error:
                 self._fail(item, "prompt", str(error))
                 continue
-            assert self.run.labeler_id is not None
-            item.labeler = ask = self._ask(question, self.run.labeler_id, self._labeled)
+            if item.subject.statement:
+                version = self.run.detector_id or self.run.verifier_id
+                item.checker = ask = self._ask(question, version, self._finish, is_opening=True)
+            else:
+                item.labeler = ask = self._ask(question, self.run.labeler_id, self._labeled, is_opening=True)
             self._join(item, ask)
 
-    def _ask(self, question: Question, prompt_version_id: int, take_up: Callable[[Item], None]) -> Ask:
+    def _ask(
+        self,
+        question: Question,
+        prompt_version_id: int | None,
+        take_up: Callable[[Item], None],
+        *,
+        is_opening: bool = False,
+    ) -> Ask:
         """The call of a question; items that ask the same share it."""
         ask = self._asks.get(question.request.hash)
         if ask is None:
+            assert prompt_version_id is not None
             bound = self.price.cost(question.most.prompt, question.most.completion) if self.price else 0
-            ask = Ask(question, prompt_version_id, take_up, bound)
+            ask = Ask(question, prompt_version_id, take_up, bound, is_opening)
             self._asks[ask.hash] = ask
             self._unsought.append(ask)
             self._open += 1
@@ -276,16 +287,16 @@ class ChunkRun:
 
     def _labeled(self, item: Item) -> None:
         assert item.labeler is not None and item.labeler.answer is not None
+        assert self.asker.labeler is not None
         item.said = parse(self.asker.labeler, item.labeler.answer)
         try:
-            question = self.asker.verify(item.tokens, item.said)
+            question = self.asker.verify(item.subject.tokens, item.said)
         except PromptError as error:
             self._fail(item, "prompt", str(error))
             return
         if question is None:
             self._finish(item)
             return
-        assert self.run.verifier_id is not None
         item.verifier = ask = self._ask(question, self.run.verifier_id, self._finish)
         self._join(item, ask)
 
@@ -335,6 +346,7 @@ class ChunkRun:
         items = [result() for result in batch.items]
         ids = results_write(
             self.run, self.job, calls=calls, items=items, money=batch.money, done=min(done, self.total),
+            judges=self.run.is_judging,
         )  # fmt: skip
         return [(ask, ids[ask.hash]) for ask, _ in batch.calls]
 
