@@ -99,7 +99,8 @@ def site(data: Path, url: str, server: Server, options: argparse.Namespace) -> d
 
 def report(bench: Bench, database: str, found: dict[str, Any], options: argparse.Namespace) -> None:
     calls = 2 * options.directions
-    rates = {way: [calls / seconds for seconds in found["seconds"][way]] for way in WAYS}
+    rates = {way: [calls / wall for wall, _ in found["seconds"][way]] for way in WAYS}
+    cpu = {way: 1000 * statistics.median(busy for _, busy in found["seconds"][way]) / calls for way in WAYS}
     middle = {way: statistics.median(rates[way]) for way in WAYS}
     named = {
         "typed": "bare loop, chat.completions.create",
@@ -107,8 +108,9 @@ def report(bench: Bench, database: str, found: dict[str, Any], options: argparse
         "worker": f"run by a worker, all stored in {database}",
     }
     bench.table(
-        [f"{calls} calls, {IN_FLIGHT} in flight, {1000 * LATENCY:.0f} ms", "calls a second, median", "each time"],
-        [[named[way], middle[way], ", ".join(f"{rate:.0f}" for rate in rates[way])] for way in WAYS],
+        [f"{calls} calls, {IN_FLIGHT} in flight, {1000 * LATENCY:.0f} ms", "calls a second, median", "each time",
+         "ms of CPU a call, median"],
+        [[named[way], middle[way], ", ".join(f"{rate:.0f}" for rate in rates[way]), cpu[way]] for way in WAYS],
     )
     held = found["held"]
     bench.table(
@@ -145,7 +147,7 @@ def one_site(port: int, directions: int, repeats: int) -> None:
     readouts_store(data / "readouts.jsonl", directions)
     requests = data / "requests.json"
     requests.write_text(json.dumps(requests_of_a_run()))
-    seconds: dict[str, list[float]] = {way: [] for way in WAYS}
+    seconds: dict[str, list[tuple[float, float]]] = {way: [] for way in WAYS}
     missing = 0
     with ExitStack() as stack:
         broker = PrivateBroker(broker_socket(data), data / "broker")
@@ -159,8 +161,9 @@ def one_site(port: int, directions: int, repeats: int) -> None:
             for way in WAYS[repeat % 3 :] + WAYS[: repeat % 3]:
                 if way == "worker":
                     server.tell(reset=True)
+                    before = cpu_seconds(worker.pid)
                     run = run_begin(f"model-{repeat}")
-                    seconds[way].append(finish(run))
+                    seconds[way].append((finish(run), cpu_seconds(worker.pid) - before))
                     missing += rows_missing(run, directions, server.seen())
                 else:
                     seconds[way].append(bare(requests, server.url, way))
@@ -290,6 +293,12 @@ def peak_resident(pid: int) -> float:
     return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 2**10
 
 
+def cpu_seconds(pid: int) -> float:
+    """What a process has used so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def database_timed(begin: Callable[[], Any], calls: int) -> list[tuple[str, float, float]]:
     """One more run, in this process: by function of the database's thread, seconds and CPU seconds for 1,000 calls."""
     from labelapp.jobs.models import Job
@@ -325,20 +334,21 @@ def database_timed(begin: Callable[[], Any], calls: int) -> list[tuple[str, floa
 # The bare loop
 
 
-def bare(requests: Path, url: str, way: str) -> float:
-    """Seconds of a bare loop in a process of its own."""
+def bare(requests: Path, url: str, way: str) -> tuple[float, float]:
+    """Seconds, and CPU seconds, of a bare loop in a process of its own."""
     code = f"from benchmarks.autolabel import bare_loop; bare_loop({str(requests)!r}, {url!r}, {way!r})"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
-    return float(done.stdout)
+    wall, busy = map(float, done.stdout.split())
+    return wall, busy
 
 
 def bare_loop(path: str, url: str, way: str) -> None:
-    """Prints the seconds that all calls take: `typed` as the client's documentation has it, `raw` its least work."""
+    """Prints the seconds, and CPU seconds, that all calls take: `typed` as the client's documentation has it, `raw` its least work."""
     import openai
 
     bodies = json.loads(Path(path).read_text())
 
-    async def ask_all() -> float:
+    async def ask_all() -> tuple[float, float]:
         client = openai.AsyncOpenAI(base_url=url, api_key="sk-bench", max_retries=0)
 
         async def ask(body: Any) -> None:
@@ -356,8 +366,8 @@ def bare_loop(path: str, url: str, way: str) -> None:
             await asyncio.gather(*(member(waiting) for _ in range(IN_FLIGHT)))
 
         await all_of(bodies[:WARM_UP])
-        start = time.perf_counter()
+        start, busy = time.perf_counter(), time.process_time()
         await all_of(bodies)
-        return time.perf_counter() - start
+        return time.perf_counter() - start, time.process_time() - busy
 
-    print(asyncio.run(ask_all()))
+    print(*asyncio.run(ask_all()))
