@@ -119,6 +119,7 @@ def report(bench: Bench, database: str, found: dict[str, Any], options: argparse
     )
     bench.note(f"The worker's processes held at most {', '.join(f'{megabytes:.0f} MB' for megabytes in held)} each.")
     bench.at_least(f"{database}_run_over_bare_loop", 100 * middle["worker"] / middle["typed"], "%", 90)
+    bench.plain(f"{database}_run_over_raw_loop", 100 * middle["worker"] / middle["raw"], "%")
     bench.at_most(f"{database}_worker_peak_memory", sum(held), "MB", 400)
     bench.at_most(f"{database}_worker_processes_with_torch", found["with_torch"], "processes", 0)
     bench.at_most(f"{database}_rows_missing", found["missing"], "rows", 0)
