@@ -1,10 +1,11 @@
 """Automated labelling by a real worker, against a bare asyncio loop on the same client and the same server.
 
 The server speaks the OpenAI protocol, answers after 200 ms and has a process of its own; so have the worker (Celery on
-the queue llm, as `./tea up` starts it, with a private broker) and each bare loop. A run's calls a second count its whole:
-from the moment at which the worker takes up the first part until the last one is stored, against the bare loop's from
-its first call to its last answer. Both ask the same prompts, in turn, several times; a warm-up comes first. SQLite, and
-PostgreSQL where it is found.
+the queue llm, as `./tea up` starts it, with a private broker) and each bare loop. A run's calls a second count its
+whole: from the moment at which the worker takes up the first part until the last one is stored, against the bare
+loop's from its first call to its last answer. Both ask the same prompts, in turn, several times; a warm-up comes first.
+The bare loop is the one that the client's documentation shows; beside it stands one that takes the client's shortest
+way, sends ready bodies and reads nothing. SQLite, and PostgreSQL where it is found.
 """
 
 from __future__ import annotations
@@ -108,8 +109,12 @@ def report(bench: Bench, database: str, found: dict[str, Any], options: argparse
         "worker": f"run by a worker, all stored in {database}",
     }
     bench.table(
-        [f"{calls} calls, {IN_FLIGHT} in flight, {1000 * LATENCY:.0f} ms", "calls a second, median", "each time",
-         "ms of CPU a call, median"],
+        [
+            f"{calls} calls, {IN_FLIGHT} in flight, {1000 * LATENCY:.0f} ms",
+            "calls a second, median",
+            "each time",
+            "ms of CPU a call, median",
+        ],
         [[named[way], middle[way], ", ".join(f"{rate:.0f}" for rate in rates[way]), cpu[way]] for way in WAYS],
     )
     held = found["held"]
@@ -284,8 +289,9 @@ def rows_missing(run: Any, directions: int, seen: dict[str, Any]) -> int:
 
 def processes_of(pid: int) -> list[int]:
     """A process and all below it."""
-    children = Path(f"/proc/{pid}/task").glob("*/children")
-    return [pid, *(each for path in children for child in path.read_text().split() for each in processes_of(int(child)))]
+    paths = Path(f"/proc/{pid}/task").glob("*/children")
+    children = [int(child) for path in paths for child in path.read_text().split()]
+    return [pid, *(each for child in children for each in processes_of(child))]
 
 
 def peak_resident(pid: int) -> float:
@@ -344,7 +350,7 @@ def bare(requests: Path, url: str, way: str) -> tuple[float, float]:
 
 
 def bare_loop(path: str, url: str, way: str) -> None:
-    """Prints the seconds, and CPU seconds, that all calls take: `typed` as the client's documentation has it, `raw` its least work."""
+    """Prints the seconds, and CPU seconds, that all calls take, by one of the ways."""
     import openai
 
     bodies = json.loads(Path(path).read_text())
