@@ -170,7 +170,8 @@ class ChunkRun:
                 self._changed.set()
             if self._all_rendered and self._open == 0:
                 self._changed.set()
-            await asyncio.sleep(LOOK_UP_SECONDS)
+            is_short = len(self._labelers) < RENDERED_AT_ONCE and not self._all_rendered
+            await asyncio.sleep(0 if is_short else LOOK_UP_SECONDS)
 
     def _sought(self, ask: Ask, stored: StoredCall | None) -> None:
         if stored is not None:
