@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import importlib
 import json
 import os
 import random
@@ -267,7 +268,7 @@ def finish(run: Any) -> float:
     if state != State.DONE:
         raise RuntimeError(f"{run}: {state}")
     took = Job.objects.filter(parent=run.job_id).aggregate(first=Min("started_at"), last=Max("finished_at"))
-    return (took["last"] - took["first"]).total_seconds()
+    return float((took["last"] - took["first"]).total_seconds())
 
 
 def rows_missing(run: Any, directions: int, seen: dict[str, Any]) -> int:
@@ -310,10 +311,10 @@ def database_timed(begin: Callable[[], Any], calls: int) -> list[tuple[str, floa
     """One more run, in this process: by function of the database's thread, seconds and CPU seconds for 1,000 calls."""
     from labelapp.jobs.models import Job
     from workers.celery import app
-    from workers.tasks.llm_chunk import ChunkRun
 
+    chunks: Any = importlib.import_module("workers.tasks.llm_chunk")
     spent: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
-    original: Any = ChunkRun._database
+    original = chunks.ChunkRun._database
 
     async def timed(chunk: Any, function: Callable[..., Any], *given: Any, **named: Any) -> Any:
         def act(*given: Any, **named: Any) -> Any:
@@ -326,14 +327,14 @@ def database_timed(begin: Callable[[], Any], calls: int) -> list[tuple[str, floa
 
         return await original(chunk, act, *given, **named)
 
-    ChunkRun._database = timed  # type: ignore[method-assign]
+    chunks.ChunkRun._database = timed
     try:
         run = begin()
         app.loader.import_default_modules()
         for job in Job.objects.filter(parent=run.job_id).order_by("pk"):
             app.tasks[job.task].run(job.pk)
     finally:
-        ChunkRun._database = original  # type: ignore[method-assign]
+        chunks.ChunkRun._database = original
     finish(run)
     return [(name, 1000 * wall / calls, 1000 * cpu / calls) for name, (wall, cpu) in sorted(spent.items())]
 
