@@ -39,6 +39,8 @@ SETTLE_SECONDS = 1.0
 LOOK_UP_SECONDS = 0.05
 # Items are rendered shortly before their turn, so many at once, while fewer calls than that wait.
 RENDERED_AHEAD = 256
+# In one go: the loop stands still meanwhile, and the first calls of a run wait for no more than they need.
+RENDERED_AT_ONCE = 64
 # A worker that is told to stop waits so long for the calls under way.
 DRAIN_SECONDS = 10.0
 # So many calls in a row that fail like this will go on failing: a wrong key, a server that is away.
@@ -168,7 +170,8 @@ class ChunkRun:
                 self._changed.set()
             if self._all_rendered and self._open == 0:
                 self._changed.set()
-            await asyncio.sleep(LOOK_UP_SECONDS)
+            is_short = len(self._labelers) < RENDERED_AT_ONCE and not self._all_rendered
+            await asyncio.sleep(0 if is_short else LOOK_UP_SECONDS)
 
     def _sought(self, ask: Ask, stored: StoredCall | None) -> None:
         if stored is not None:
@@ -187,7 +190,8 @@ class ChunkRun:
 
     def _render_ahead(self) -> None:
         rendered = 0
-        while not self._all_rendered and len(self._labelers) + rendered < RENDERED_AHEAD:
+        wanted = min(RENDERED_AT_ONCE, RENDERED_AHEAD - len(self._labelers))
+        while not self._all_rendered and rendered < wanted:
             item = next(self._unrendered, None)
             if item is None:
                 self._all_rendered = True
