@@ -222,3 +222,35 @@ class Reservation(models.Model):
 
     def __str__(self) -> str:
         return f"{self.amount} for job {self.job_id}"
+
+
+class PlannedRun(models.Model):
+    """A run before it starts: what was asked for, what it will take, and the run that came of it, if one did."""
+
+    # What was typed, as the form takes it again.
+    typed = models.JSONField(default=dict)
+    # None where a project's directions are of several models.
+    model = models.ForeignKey(Model, models.PROTECT, related_name="+", null=True, blank=True)
+    selection = models.JSONField(default=dict)  # as in Run
+    labeler = models.ForeignKey(PromptVersion, models.PROTECT, related_name="+")
+    verifier = models.ForeignKey(PromptVersion, models.PROTECT, related_name="+", null=True, blank=True)
+    provider = models.CharField(max_length=100)
+    llm = models.CharField(max_length=300)
+    budget = models.BigIntegerField(null=True, blank=True)
+    price_input = models.BigIntegerField(null=True, blank=True)  # for a million tokens; NULL where it is unknown
+    price_output = models.BigIntegerField(null=True, blank=True)
+
+    job = models.OneToOneField(Job, models.PROTECT, related_name="+")  # that estimates it
+    estimate = models.JSONField(default=dict)  # an Estimate (autolabel/estimate.py), as soon as the job is done
+    # Set once, by whoever starts it first.
+    run = models.OneToOneField(Run, models.PROTECT, related_name="planned", null=True, blank=True)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return f"Planned run {self.pk}: {self.title}"
+
+    @property
+    def title(self) -> str:
+        prompts = f"{self.labeler} × {self.verifier}" if self.verifier else str(self.labeler)
+        return f"{prompts}, {self.provider}:{self.llm}"
