@@ -8,6 +8,7 @@ from django.contrib import messages
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from labelapp.accounts.typing import SignedInRequest
@@ -51,6 +52,7 @@ def price(request: SignedInRequest) -> HttpResponse:
     return render(request, "autolabel/price.html", _price_context(_configs()[0], provider, llm))
 
 
+@never_cache  # the way back leads to the run that came of it, not to the button
 @require_GET
 def planned(request: SignedInRequest, planned_id: int) -> HttpResponse:
     """What the run will take; once it has started, the run itself."""
