@@ -132,6 +132,11 @@ class RunForm(forms.Form):
         return [self[name] for name in WHICH]
 
     @property
+    def is_narrowed(self) -> bool:
+        """Whether anything stands in them."""
+        return any(field.value() for field in self.which)
+
+    @property
     def typed(self) -> dict[str, str]:
         """What was typed, to be typed again."""
         return {name: value for name in self.fields if (value := self.data.get(name, ""))}

@@ -18,6 +18,7 @@ from labelapp.autolabel.models import PlannedRun
 from labelapp.autolabel.pages import selection_words
 from labelapp.autolabel.planned import estimate_of, planned_create, planned_price, planned_start
 from labelapp.autolabel.providers import REPLAY, llms_known, price_get, provider_configs
+from labelapp.autolabel.views import MOST_DIGITS
 from labelapp.exchange.subjects import ExportError
 from labelapp.jobs.pages import progress_response
 from labelapp.jobs.services import JobError
@@ -39,7 +40,7 @@ def new(request: SignedInRequest) -> HttpResponse:
         return _form_page(request, form, status=422)
     try:
         made = planned_create(form.plan, budget=form.limit, user=request.user, typed=form.typed, given=form.given)
-    except JobError as error:
+    except (JobError, ExportError) as error:
         form.add_error(None, str(error))
         return _form_page(request, form, status=422)
     return redirect("autolabel:planned", made.pk)
@@ -114,7 +115,7 @@ def _price_context(configs: dict[str, ProviderConfig], provider: str, llm: str) 
 def _initial(request: SignedInRequest) -> dict[str, Any]:
     """What the form begins with: an earlier plan of the person's, or a model that was looked at."""
     number, slug = request.GET.get("plan", ""), request.GET.get("model", "")
-    if number.isascii() and number.isdigit():
+    if number.isascii() and number.isdigit() and len(number) <= MOST_DIGITS:
         return dict(_planned_get(request, int(number)).typed)
     if slug:
         name, _, revision = slug.partition("@")

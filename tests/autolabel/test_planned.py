@@ -220,6 +220,8 @@ def test_change_it_brings_back_what_was_typed(llm, prompts, owner_client, outsid
     assert 'value="0-1"' in html and 'value="0.25"' in html and 'value="tiny-1"' in html
     assert f'<a href="/runs/planned/{planned.pk}/">' in owner_client.get("/runs/").content.decode()
     assert outsider_client.get(f"{NEW}?plan={planned.pk}").status_code == 404
+    for odd in ("x", "-1", "²", "9" * 5000):
+        assert 'value="0-1"' not in owner_client.get(f"{NEW}?plan={odd}").content.decode()
     assert f"/runs/planned/{planned.pk}/" not in outsider_client.get("/runs/").content.decode()
 
 
