@@ -65,7 +65,7 @@ def plan_a_run(page, browser_errors):
     page.locator("#id_budget").fill("3")
     page.keyboard.press("Escape")  # out of the field, so that keys are keys again
     page.keyboard.press("e")
-    expect(page.locator("main")).to_contain_text("12 calls, about $0.", timeout=PATIENCE)  # by itself, once it is counted
+    expect(page.locator("main")).to_contain_text("12 calls, about $0.", timeout=PATIENCE)  # by itself
     expect(page.locator("main")).to_contain_text("$3.00; the run pauses before it would pass it")
     assert PlannedRun.objects.get().run is None
 
