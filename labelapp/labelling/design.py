@@ -16,7 +16,7 @@ UNCERTAINTY = "uncertainty"
 KINDS = {
     SIMPLE_RANDOM: "simple random",
     STRATIFIED: "stratified",
-    UNCERTAINTY: "weighted by a machine's uncertainty",
+    UNCERTAINTY: "weighted by uncertainty",
     ALL_OF_THEM: "all of them",
 }
 LAYER, CIRCUIT, MACHINE = "layer", "circuit", "machine"

@@ -166,7 +166,7 @@ def _settings_page(
         "is_draft": is_draft,
         "form": form or _settings_form(project),
         "preview": preview(project) if is_draft else None,
-        "drawn": None if is_draft else drawn(project),
+        "drawn": None if is_draft else drawn(project, request.user),
         "explore": ExploreForm() if role in OWNING_ROLES and project.design.get("selection") else None,
         "error": error,
     }

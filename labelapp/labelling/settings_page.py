@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from django.db.models import Count, Max, Min, Q
 from django.utils import timezone
 
+from labelapp.accounts.models import User
 from labelapp.judgements.models import Judge, Judgement
+from labelapp.judgements.visibility import count_is_shown
+from labelapp.labelling.blindness import directions_to_judge
 from labelapp.labelling.design import Design, design_from_json
 from labelapp.labelling.drawing import Cell
 from labelapp.labelling.errors import LabellingError
@@ -42,6 +45,7 @@ class Drawn:
     n_exploration: int
     least: float | None  # of the inclusion probabilities
     most: float | None
+    are_cells_hidden: bool = False  # they count a machine's verdicts, and the viewer is still to judge some blind
 
 
 @dataclass(frozen=True)
@@ -60,8 +64,8 @@ def preview(project: Project) -> Preview:
     return Preview(len(plan.population), plan.n, plan.cells)
 
 
-def drawn(project: Project) -> Drawn:
-    """Two queries."""
+def drawn(project: Project, viewer: User) -> Drawn:
+    """Two queries, three where a machine made the strata."""
     design = design_from_json(project.design)
     counts = project.items.aggregate(
         sample=Count("pk", filter=Q(exploration=False)),
@@ -70,6 +74,7 @@ def drawn(project: Project) -> Drawn:
         most=Max("inclusion_probability"),
     )
     stored = project.design
+    cells = [Cell(**cell) for cell in stored.get("cells", [])]
     return Drawn(
         words=design.words
         if design
@@ -77,7 +82,8 @@ def drawn(project: Project) -> Drawn:
         selection=design.selection.words if design else "",
         machine=_machine_name(design),
         population=stored.get("population", 0),
-        cells=[Cell(**cell) for cell in stored.get("cells", [])],
+        cells=cells,
+        are_cells_hidden=design is not None and design.needs_machine and _tell_too_much(project, viewer, cells),
         n_sample=counts["sample"],
         n_exploration=counts["exploration"],
         least=counts["least"],
@@ -123,6 +129,12 @@ def _invitation_state(row: Invitation) -> str:
     if row.uses >= row.uses_at_most:
         return "used up"
     return "open" if row.expires_at > timezone.now() else "expired"
+
+
+def _tell_too_much(project: Project, viewer: User, cells: Sequence[Cell]) -> bool:
+    if all(count_is_shown(cell.population, cell.n) for cell in cells):
+        return False
+    return directions_to_judge(viewer).filter(items__project=project).exists()
 
 
 def _machine_name(design: Design | None) -> str:

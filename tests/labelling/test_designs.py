@@ -1,9 +1,11 @@
 """What projects draw: by every design, with the probability of each item, and again from what was stored."""
 
 import threading
+from importlib import import_module
 from math import sqrt
 
 import pytest
+from django.apps import apps
 from django.db import IntegrityError, connection, transaction
 
 from labelapp.atlas.models import Direction
@@ -27,7 +29,7 @@ from labelapp.labelling.projects import (
 from labelapp.labelling.redraw import redrawn
 from labelapp.labelling.selection import ItemSelection, item_selection_from_json, item_selection_parse
 from labelapp.labelling.services import item_judge
-from tests.factories import DirectionFactory, MatrixFactory, ModelFactory
+from tests.factories import DirectionFactory, MatrixFactory, ModelFactory, cast_project
 
 pytestmark = pytest.mark.django_db
 TINY = ItemSelection(("tiny",))
@@ -301,6 +303,16 @@ def test_a_draft_takes_no_judgements(model, owner):
     Project.objects.filter(pk=project.pk).update(state="draft")
     with pytest.raises(LabellingError, match="not open yet"):
         item_judge(item=project.items.first(), user=owner, verdict="unsure")
+
+
+def test_projects_made_before_go_on_as_they_were(owner, reviewer, annotator, outsider):
+    """Everybody who may judge could judge every item, and the rubric had the project's threshold."""
+    project = cast_project(owner, reviewer, annotator, outsider)
+    Project.objects.update(opened_at=None, threshold=0.8, overlap=1)
+    import_module("labelapp.labelling.migrations.0003_projects_as_they_were").keep_as_it_was(apps, None)
+    project.refresh_from_db()
+    assert (project.overlap, project.opened_at) == (3, project.created_at), "a viewer does not judge"
+    assert project.guidelines.get().threshold == 0.8
 
 
 @pytest.mark.parametrize("values", [(False, None), (True, 0.5), (False, 0.0), (False, 1.1)])

@@ -173,6 +173,33 @@ def test_a_reviewer_reads_the_settings(project, reviewer_client):
     assert "How the items were drawn" in html and "<button" not in html.split("<main")[1].split("</main>")[0]
 
 
+def test_strata_of_a_machine_do_not_tell_what_is_still_to_be_judged(model, owner, owner_client, machine_judges):
+    """All four of a stratum are drawn: its count would give their verdicts away."""
+    directions = list(Direction.objects.order_by("pk"))
+    judge = machine_judges({it: ("interpretable" if place < 4 else "not_interpretable", None, {})
+                            for place, it in enumerate(directions)})  # fmt: skip
+    design = Design(TINY, "stratified", 32, 1, "machine", "proportional", judge.digest)
+    project = project_open(project_draft(name="M", owner=owner, guidelines="G", design=design))
+    told = "<td>interpretable</td>"
+    html = owner_client.get(address("settings", project)).content.decode()
+    assert told not in html and "is hidden until you have judged" in html
+    for item in project.items.all():
+        item_judge(item=item, user=owner, verdict="unsure")
+    assert told in owner_client.get(address("settings", project)).content.decode()
+
+
+def test_another_overlap_opens_and_closes_items(project, owner, owner_client):
+    item = project.items.first()
+    item_judge(item=item, user=owner, verdict="unsure")
+
+    def after(overlap):
+        owner_client.post(address("settings", project), {"name": "Beasts", "overlap": overlap, "reveal": "on"})
+        item.refresh_from_db()
+        return item.is_open, project.items.filter(is_open=True).count()
+
+    assert after(2) == (True, 10) and after(1) == (False, 9)
+
+
 def test_a_paused_project_takes_no_judgements_until_it_is_resumed(project, owner_client, annotator_client):
     item = project.items.first()
     judge = address("judge", project, item.opaque_id)
