@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import http.client
+import importlib
 import os
 import re
 import shutil
@@ -46,12 +47,11 @@ START_SECONDS = 60
 def run(bench: Bench) -> None:
     options = arguments(bench.arguments)
     bench.libraries += ["Django", "psycopg", "gunicorn"]
-    from tests.support.services import PrivatePostgres, missing_parts
-
-    if "PostgreSQL" in missing_parts():
+    services = importlib.import_module("tests.support.services")
+    if "PostgreSQL" in services.missing_parts():
         raise SystemExit("bench: PostgreSQL is missing; Debian's package postgresql brings it.")
     directory = Path(tempfile.mkdtemp(prefix="tealeaves-bench-"))
-    server = PrivatePostgres(directory, durable=True)
+    server = services.PrivatePostgres(directory, durable=True)
     try:
         server.start()
         measure(bench, options, server.url, directory)
@@ -256,7 +256,7 @@ def answer_to(page: str) -> tuple[str, dict[str, str]]:
     """Where the card on a page is sent, and an answer to it."""
     found = re.search(r'action="(/label/bench/items/[\w-]+/judge/)"', page)
     seen = re.search(r'name="seen" value="(\d+)"', page)
-    assert found and seen, "there is no card on the page"
+    assert found and seen, f"there is no card on the page: {page[:200]}"
     return found[1], {"verdict": "interpretable", "label": "words of one kind", "kind": "topic", "seen": seen[1]}
 
 
@@ -308,6 +308,8 @@ def many_people(bench: Bench, database: Database, each: int, data: Path) -> None
     with database.chosen():
         taken = standing_count() - before
         too_often = judged_too_often()
+    for problem in problems[:5]:
+        bench.note(f"- {problem}")
     bench.table(
         ["people", "answers", "seconds", "answers a second", "median ms", "95th percentile ms"],
         [
@@ -316,13 +318,11 @@ def many_people(bench: Bench, database: Database, each: int, data: Path) -> None
                 str(taken),
                 f"{whole:.1f}",
                 f"{len(times) / whole:.0f}",
-                ms(statistics.median(times)),
+                ms(statistics.median(times or [float("nan")])),
                 ms(p95(times)),
             ]
         ],
     )
-    for problem in problems[:5]:
-        bench.note(f"- {problem}")
     bench.at_most("errors-of-fifty", len(problems), "errors", 0)
     bench.at_most("answers-lost-or-doubled", abs(taken - PEOPLE * each) + too_often, "answers", 0)
 
@@ -344,7 +344,10 @@ def judged_too_often() -> int:
 
 def work(port: int, session: str, each: int, start: threading.Barrier, times: list[float], problems: list[str]) -> None:
     ask = browser(port, session)
-    status, page = ask("GET", "/label/bench/", None)
+    try:
+        _, page = ask("GET", "/label/bench/", None)
+    except (OSError, http.client.HTTPException) as error:
+        page = repr(error)
     start.wait()
     for _ in range(each):
         began = time.perf_counter()
@@ -402,7 +405,7 @@ def gunicorn(database: Database) -> Iterator[int]:
 
 
 def p95(values: list[float]) -> float:
-    return statistics.quantiles(values, n=20)[-1]
+    return statistics.quantiles(values, n=20)[-1] if len(values) > 1 else float("nan")
 
 
 def ms(value: float) -> str:

@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from labelapp.accounts.models import User
 from labelapp.labelling.models import Item, Lease, Project
-from labelapp.labelling.selectors import Seat, items_free, skipped_by, skipped_first
+from labelapp.labelling.selectors import Seat, items_free, items_with_room, skipped_by, skipped_first
 
 LEASE_SECONDS = 180
 BEAT_SECONDS = 45  # how often the page prolongs its leases: three beats may be lost
@@ -115,8 +115,8 @@ def _lease_move(seat: Seat, old: Item, new: Item) -> bool:
 
 
 def _still_free(seat: Seat, items: Sequence[Item]) -> QuerySet[Item]:
-    """Of items whose rows are locked, those that are free now, as nobody can change until the lock ends."""
-    return items_free(seat, timezone.now()).filter(pk__in=[item.pk for item in items])
+    """Of items whose rows are locked, those that have room now, as nobody can change until the lock ends."""
+    return items_with_room(seat, timezone.now()).filter(pk__in=[item.pk for item in items])
 
 
 def _end() -> datetime:

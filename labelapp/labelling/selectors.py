@@ -144,8 +144,20 @@ def items_free(seat: Seat, now: datetime) -> QuerySet[Item]:
 
     `n_own`: how many of the person's judgements, standing or withdrawn, there are on it. `is_held`: by the person.
     """
-    leases = Lease.objects.filter(item=OuterRef("pk"), until__gt=now)
-    of_others = leases.exclude(user=seat.user)
+    held = Lease.objects.filter(item=OuterRef("pk"), until__gt=now, user=seat.user)
+    items = items_with_room(seat, now).filter(project=seat.project, is_open=True)
+    items = items.annotate(n_own=own_count(seat), is_held=Exists(held))
+    if seat.project.overlap > 1 and seat.judge_id is not None:  # else nobody's judgement stands on an open item
+        mine = Judgement.objects.filter(
+            direction=OuterRef("direction"), judge=seat.judge_id, source=seat.project.source, current=True
+        )
+        items = items.filter(~Exists(mine))
+    return items.select_related("direction", "project")
+
+
+def items_with_room(seat: Seat, now: datetime) -> QuerySet[Item]:
+    """Items on which fewer people than the overlap have judged or are at work, this person aside."""
+    leases = Lease.objects.filter(item=OuterRef("pk"), until__gt=now).exclude(user=seat.user)
     if seat.project.overlap > 1:  # who has answered is counted already, until the lease goes on to the next item
         answered = Judgement.objects.filter(
             direction=OuterRef("item__direction"),
@@ -153,17 +165,9 @@ def items_free(seat: Seat, now: datetime) -> QuerySet[Item]:
             source=seat.project.source,
             current=True,
         )
-        of_others = of_others.filter(~Exists(answered))
-    others = of_others.order_by().values("item").annotate(n=Count("pk")).values("n")
-    items = Item.objects.filter(project=seat.project, is_open=True).annotate(n_own=own_count(seat))
-    items = items.annotate(is_held=Exists(leases.filter(user=seat.user)))
-    items = items.alias(n_taken=F("n_judged") + Coalesce(Subquery(others), 0)).filter(n_taken__lt=seat.project.overlap)
-    if seat.project.overlap > 1 and seat.judge_id is not None:  # else nobody's judgement stands on an open item
-        mine = Judgement.objects.filter(
-            direction=OuterRef("direction"), judge=seat.judge_id, source=seat.project.source, current=True
-        )
-        items = items.filter(~Exists(mine))
-    return items.select_related("direction", "project")
+        leases = leases.filter(~Exists(answered))
+    n_leased = Subquery(leases.order_by().values("item").annotate(n=Count("pk")).values("n"))
+    return Item.objects.alias(n_taken=F("n_judged") + Coalesce(n_leased, 0)).filter(n_taken__lt=seat.project.overlap)
 
 
 def own_count(seat: Seat) -> Any:
