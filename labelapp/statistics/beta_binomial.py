@@ -111,7 +111,7 @@ def _fit(data: Floats, pooled: float) -> tuple[Floats, float]:
             jac=lambda it: -_slope(it, data),
             method="L-BFGS-B",
             bounds=[(-WIDEST, WIDEST), (-WIDEST, WIDEST)],
-            options={"ftol": 1e-13, "gtol": 1e-8},
+            options={"ftol": 1e-12, "gtol": 1e-5, "maxiter": 200},
         )
         for size in (0.0, 3.0)
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,7 +48,7 @@ class FractionEstimate:
 def fraction_estimate(
     human: ArrayLike,
     machine: Sequence[Hashable],
-    census: Sequence[Hashable],
+    census: Sequence[Hashable] | Mapping[Hashable, int],
     *,
     pi: ArrayLike | None = None,
     clusters: Sequence[Hashable] | None = None,
@@ -57,36 +57,36 @@ def fraction_estimate(
 ) -> FractionEstimate:
     """The fraction of a census that people would call interpretable, from n human labels and a machine's N verdicts.
 
-    human: [n], 0 or 1. machine: [n], what the machine said of the same directions: 1, 0 or anything else, such as
-    None where it failed. census: [N], the same of all directions, the labelled among them. pi: [n] inclusion
-    probabilities, equal if left out. clusters: [n], the vector of each end. finite: the estimand is this census.
+    human: [n], 0 or 1. machine: [n], what the machine said of the same directions: 1, 0 or anything else, such as None
+    where it failed. census: [N], the same of all directions, the labelled among them, or how many have each verdict.
+    pi: [n] inclusion probabilities, equal if left out. clusters: [n], the vector of each end. finite: the estimand is
+    this census.
 
     Which is recommended is in `choice`. Estimates are None, with the sentence why, where they cannot be made; below
     MINIMUM labels all are. Raises ValueError for input that does not fit together.
     """
     labels = verdicts_checked(human)
-    n, sizes = len(labels), Counter(census)
+    sizes: Counter[Hashable] = Counter(census)
+    n, total = len(labels), sizes.total()
     estimand = THIS_CENSUS if finite else POPULATION
-    if len(machine) != n or n > len(census):
-        raise ValueError(
-            f"{n} labels, {len(machine)} verdicts of the machine on them and {len(census)} on all disagree."
-        )
+    if len(machine) != n or n > total:
+        raise ValueError(f"{n} labels, {len(machine)} verdicts of the machine on them and {total} on all disagree.")
     probability = None if pi is None else probabilities_checked(pi, n)
     if n < MINIMUM:
         why = f"{n} labels of people are too few for an interval that says anything: at least {MINIMUM} are needed."
         refused = Estimate(CORRECTED, n, why=why)
-        return FractionEstimate(refused, why, [], estimand, n, len(census), None)
+        return FractionEstimate(refused, why, [], estimand, n, total, None)
     equal = probability is None or bool(np.ptp(probability) < 1e-12)
     if clusters is not None and len(set(clusters)) == n:
         clusters = None
-    made = _all(labels, machine, census, sizes, probability, clusters, finite, confidence)
+    made = _all(labels, machine, sizes, probability, clusters, finite, confidence)
     name, why = choice(n, made[CORRECTED].value, equal=equal, finite=finite, clustered=clusters is not None)
-    numbers, told = _numbers(machine), _numbers(census)
-    correlation = _correlation(labels, numbers) if numbers is not None and told is not None else None
+    numbers = _numbers(machine, sizes)
+    correlation = None if numbers is None else _correlation(labels, numbers)
     if made[name].low is None:
         name, why = CORRECTED, made[name].why
     others = [_noted(it, n, equal) for key, it in made.items() if key != name]
-    return FractionEstimate(made[name], why, others, estimand, n, len(census), correlation)
+    return FractionEstimate(made[name], why, others, estimand, n, total, correlation)
 
 
 def choice(
@@ -116,7 +116,6 @@ def choice(
 def _all(
     labels: Floats,
     machine: Sequence[Hashable],
-    census: Sequence[Hashable],
     sizes: Counter[Hashable],
     pi: Floats | None,
     clusters: Sequence[Hashable] | None,
@@ -131,9 +130,8 @@ def _all(
         human_only(labels, confidence),
         post_stratified(labels, machine, sizes, confidence=confidence),
     ]
-    numbers, told = _numbers(machine), _numbers(census)
-    if numbers is not None and told is not None:
-        whole = Census.of(told)
+    numbers, whole = _numbers(machine, sizes), Census.counted(sizes[1], sizes.total())
+    if numbers is not None:
         found += [
             ppi_mean(labels, numbers, whole, confidence=confidence),
             ppi_mean(labels, numbers, whole, tuning=1.0, confidence=confidence),
@@ -144,7 +142,7 @@ def _all(
         found += [Estimate(name, n, why=gaps) for name in (PPI_PLUS, DIFFERENCE)]
     if pi is not None:
         found.append(ipw_human(labels, pi, confidence=confidence))
-        if numbers is not None and told is not None:
+        if numbers is not None:
             found.append(ipw_difference(labels, numbers, pi, whole, confidence=confidence))
     return {it.method: it for it in found}
 
@@ -160,11 +158,11 @@ def _noted(estimate: Estimate, n: int, equal: bool) -> Estimate:
     return estimate.because(TOO_SHORT) if normal and not inner else estimate
 
 
-def _numbers(verdicts: Sequence[Hashable]) -> Floats | None:
-    """As 0. and 1.; None where some are neither."""
-    if not all(it in (0, 1) for it in set(verdicts)):
+def _numbers(machine: Sequence[Hashable], sizes: Counter[Hashable]) -> Floats | None:
+    """The machine's verdicts on the labelled as 0. and 1.; None where some of the census are neither."""
+    if not all(it in (0, 1) for it in sizes):
         return None
-    return np.asarray(verdicts, dtype=np.float64)
+    return np.asarray(machine, dtype=np.float64)
 
 
 def _correlation(h: Floats, f: Floats) -> float | None:

@@ -100,3 +100,10 @@ def test_a_machine_that_is_always_right_on_the_labels_is_not_believed_too_far():
 def test_input_that_does_not_fit_is_refused():
     with pytest.raises(ValueError, match="disagree"):
         fraction_estimate([1, 0], [1], [1, 0, 1])
+
+
+def test_a_census_may_be_counts():
+    human, machine, census = drawn(60)
+    assert fraction_estimate(human, machine, {0: census.count(0), 1: census.count(1)}) == fraction_estimate(
+        human, machine, census
+    )

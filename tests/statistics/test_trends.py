@@ -7,7 +7,7 @@ from labelapp.statistics.trends import trend
 
 
 def drawn(seed, error=0.0, n=150, size=1200):
-    """A fraction that rises with depth; with `error` the machine says no too often at first and yes too often at last."""
+    """A fraction that rises with depth; with `error` the machine says no too often at first, yes too often at last."""
     rng = np.random.default_rng(seed)
     x = rng.integers(0, 24, size).astype(float)
     truth = rng.random(size) < 0.3 + 0.4 * x / 23
@@ -69,7 +69,7 @@ def test_two_kinds_of_matrices():
 
 
 def test_an_error_that_depends_on_the_covariate_is_warned_of():
-    warned = trend(*drawn(1, error=0.4, n=300))
+    warned = trend(*drawn(0, error=0.4, n=300))
     assert "more directions interpretable" in warned.warning and warned.error_slope > 0 and warned.error_p < 0.05
     assert warned.slope.low <= 0.4 / 23 <= warned.slope.high  # corrected for it all the same
     assert trend(*drawn(1)).warning == ""
