@@ -79,7 +79,7 @@ def normal_quantile(confidence: float) -> float:
     return NormalDist().inv_cdf((1 + confidence) / 2)
 
 
-def wilson_interval(successes: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
+def wilson_interval(successes: float, n: float, confidence: float = 0.95) -> tuple[float, float]:
     """The score interval for a binomial proportion (Wilson 1927, "Probable inference, the law of succession, and
     statistical inference").
 
@@ -87,6 +87,7 @@ def wilson_interval(successes: int, n: int, confidence: float = 0.95) -> tuple[f
 
         (p + z²/2n ± z √(p(1 − p)/n + z²/4n²)) / (1 + z²/n)
 
+    Both counts may be fractions, as an effective sample size is one.
     It keeps its coverage at small n and near 0 and 1, where p ± z √(p(1 − p)/n) does not, and never leaves 0 to 1.
 
     Raises ValueError unless n ≥ 1, 0 ≤ successes ≤ n and 0 < confidence < 1.
@@ -206,7 +207,7 @@ def probabilities_checked(pi: ArrayLike, n: int) -> Floats:
     return found
 
 
-def _check_counts(successes: int, n: int) -> None:
+def _check_counts(successes: float, n: float) -> None:
     if n < 1:
         raise ValueError(f"an interval needs at least one observation, not n = {n}")
     if not 0 <= successes <= n:

@@ -30,7 +30,7 @@ def test_the_fit_is_the_most_likely_of_scipys_distribution(a, b):
 
 def test_the_intervals_cover_what_the_trials_were_made_with():
     share = beta.sf(0.58, 2, 2)
-    found = [beta_binomial(*trials(2, 2, 120, seed=seed), bar=0.58) for seed in range(50)]
+    found = [beta_binomial(*trials(2, 2, 120, seed=seed), bar=0.58) for seed in range(30)]
     assert np.mean([it.mean_interval[0] <= 0.5 <= it.mean_interval[1] for it in found]) >= 0.9
     assert np.mean([it.share_interval[0] <= share <= it.share_interval[1] for it in found]) >= 0.9
     assert np.mean([it.p_alike < 0.05 for it in found]) > 0.9
