@@ -107,7 +107,7 @@ class Outcome:
 
 def run(bench: Bench) -> None:
     parser = argparse.ArgumentParser(prog="./tea bench coverage")
-    parser.add_argument("--repeats", type=int, default=3000, help="samples for each cell and machine (3000)")
+    parser.add_argument("--repeats", type=int, default=2000, help="samples for each cell and machine (2000)")
     repeats = parser.parse_args(list(bench.arguments)).repeats
     bench.libraries += ["numpy", "scipy"]
     cells = [Cell(*it) for it in product((False, True), (False, True), PREVALENCES, CORRELATIONS, LABELS)]

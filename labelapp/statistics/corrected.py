@@ -26,8 +26,8 @@ from labelapp.statistics.estimation import (
 CORRECTED = "stratified Beta"
 PSEUDO = 0.5
 """Pseudo-labels of each verdict in each stratum: Jeffreys' prior."""
-SHIFT = 0.25
-"""Of a label, at each end: half-way from Jeffreys' interval to Clopper and Pearson's."""
+SHIFT, EDGE_SHIFT = 0.25, 0.19
+"""Of a label, at each end: Clopper and Pearson's interval is Jeffreys' with 1/2. The second is added near 0 and 1."""
 
 
 class Moments(NamedTuple):
@@ -54,7 +54,8 @@ def stratified_beta(
         μ_s = (Σ w h + w*/2) / (Σ w + w*)
         V_s = (Σ w² (1 − π)(h − μ_s)² + w*² ((1 − μ_s)² + μ_s²)/2) / (Σ w + w*)² · (n_s + 1)/(n_s + 2)
         μ = Σ W_s μ_s,  V = Σ W_s² V_s,  ν = (μ(1 − μ)/V − 1) (z/t)²,  t Student's with n − (number of strata)
-        low:  quantile α/2 of Beta(μν − ¼, (1 − μ)ν + ¼);  high: 1 − α/2 of Beta(μν + ¼, (1 − μ)ν − ¼)
+        s = .25 + .19 (1 − 4 μ(1 − μ))
+        low:  quantile α/2 of Beta(μν − s, (1 − μ)ν + s);  high: 1 − α/2 of Beta(μν + s, (1 − μ)ν − s)
 
     The value shown is the same sum without pseudo-labels wherever every stratum has a label, else μ; the interval is
     stretched to hold it (at 0 and 1 it else would not).
@@ -135,9 +136,9 @@ def beta_bounds(mean: Floats, effective_n: Floats, freedom: int, confidence: flo
     scale = (z / float(student.ppf(1 - tail, freedom))) ** 2
     size = np.maximum(np.where(known, 2.0, effective_n) - 1, 1.0) * scale
     yes, no = mean * size, (1 - mean) * size
-    tiny = 1e-9
-    low = np.where(yes > SHIFT, betaincinv(np.maximum(yes - SHIFT, tiny), no + SHIFT, tail), 0.0)
-    high = np.where(no > SHIFT, betaincinv(yes + SHIFT, np.maximum(no - SHIFT, tiny), 1 - tail), 1.0)
+    shift, tiny = SHIFT + EDGE_SHIFT * (1 - 4 * mean * (1 - mean)), 1e-9
+    low = np.where(yes > shift, betaincinv(np.maximum(yes - shift, tiny), no + shift, tail), 0.0)
+    high = np.where(no > shift, betaincinv(yes + shift, np.maximum(no - shift, tiny), 1 - tail), 1.0)
     return np.where(known, mean, low), np.where(known, mean, high)
 
 

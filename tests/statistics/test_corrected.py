@@ -15,13 +15,14 @@ from labelapp.statistics.estimation import clopper_pearson_interval
 
 
 def test_one_stratum_is_jeffreys_widened():
-    """Beta(k + 1/2, n − k + 1/2) has mean μ and size n + 1; (z/t)² shrinks it, and 1/4 goes to either side."""
+    """Beta(k + 1/2, n − k + 1/2) has mean μ and size n + 1; (z/t)² shrinks it, and part of a label goes to either side."""
     k, n = 7, 40
     found = stratified_beta([1] * k + [0] * (n - k), ["all"] * n, {"all": 10**9})
     mean = (k + 0.5) / (n + 1)
     size = (n + 1) * (1.959963985 / t.ppf(0.975, n - 1)) ** 2
-    low = beta.ppf(0.025, mean * size - 0.25, (1 - mean) * size + 0.25)
-    high = beta.ppf(0.975, mean * size + 0.25, (1 - mean) * size - 0.25)
+    shift = 0.25 + 0.19 * (1 - 4 * mean * (1 - mean))
+    low = beta.ppf(0.025, mean * size - shift, (1 - mean) * size + shift)
+    high = beta.ppf(0.975, mean * size + shift, (1 - mean) * size - shift)
     assert found.value == k / n
     assert found.interval == pytest.approx((low, high), abs=1e-6)
     assert found.effective_n == pytest.approx(n + 2, rel=1e-6)
