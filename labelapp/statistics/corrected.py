@@ -62,8 +62,8 @@ def stratified_beta(
 
     With one stratum and equal π it is Jeffreys' interval (Brown, Cai and DasGupta 2001, "Interval estimation for a
     binomial proportion") widened by (z/t)² as Korn and Graubard (1998), "Confidence intervals for proportions with
-    small expected number of positive counts estimated from survey data", and by ¼ label: half-way to Clopper and
-    Pearson's. That the unseen label may be of the largest weight is Fay and Feuer (1997), "Confidence intervals for
+    small expected number of positive counts estimated from survey data", and by s, more than half-way to Clopper and
+    Pearson's near 0 and 1. That the unseen label may be of the largest weight is Fay and Feuer (1997), "Confidence intervals for
     directly standardized rates". The combination is ours: `benchmarks/results/coverage.md` shows what it covers.
 
     h, strata: [n] on the labelled; sizes: N_s of every stratum; pi: [n], equal if left out. clusters: [n], what belongs
