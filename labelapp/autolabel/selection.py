@@ -28,6 +28,7 @@ EVERYTHING = MatrixSelection(preprocessings=(), bases=(), controls=())
 class RunSelection:
     """Of a model's or (with `project`, its short name) a project's directions those in these matrices, with these
     indices and sides; of every list an empty one means all. `not_judged` leaves out what the judge has judged.
+    `sampled`: of these only so many were drawn (0: all).
     """
 
     model: Model | None = None
@@ -36,10 +37,16 @@ class RunSelection:
     indices: tuple[int, ...] = ()
     sides: tuple[str, ...] = ()
     not_judged: bool = False
+    sampled: int = 0
 
     def as_json(self) -> dict[str, Any]:
         """For `Run.selection`; `run_selection_words` reads it."""
-        more = {"project": self.project, "indices": list(self.indices), "sides": list(self.sides)}
+        more = {
+            "project": self.project,
+            "indices": list(self.indices),
+            "sides": list(self.sides),
+            "sampled": self.sampled,
+        }
         given = {name: value for name, value in more.items() if value}
         return self.matrices.as_json() | given | ({"not_judged": True} if self.not_judged else {})
 
@@ -60,7 +67,21 @@ def run_selection_words(stored: Mapping[str, Any]) -> str:
         parts.append(f"side {', '.join(sides)}")
     if stored.get("not_judged"):
         parts.append("not yet judged")
+    if sampled := stored.get("sampled"):
+        parts.append(f"{sampled} drawn at random")
     return "; ".join(parts)
+
+
+def run_selection_of(model: Model | None, stored: Mapping[str, Any], *, sampled: int = 0) -> RunSelection:
+    """What `as_json` made, of a run that there is."""
+    return RunSelection(
+        model,
+        stored.get("project", ""),
+        selection_from_json(stored),
+        tuple(stored.get("indices", ())),
+        tuple(stored.get("sides", ())),
+        sampled=sampled,
+    )
 
 
 def directions_of(selection: RunSelection, judge: Judge | None, user: User | None = None) -> QuerySet[Direction]:

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from labelapp.autolabel import audit_views, views
+from labelapp.autolabel import audit_views, measure_views, views
 
 app_name = "autolabel"
 urlpatterns = [
@@ -10,5 +10,6 @@ urlpatterns = [
     path("audits/<slug:address>/<slug:name>/", audit_views.audit, name="audit"),
     path("<int:run_id>/", views.run, name="run"),
     path("<int:run_id>/retry-failed/", views.retry_failed, name="retry_failed"),
+    path("<int:run_id>/measure/", measure_views.measure, name="measure"),
     path("<int:run_id>/progress/", views.progress, name="progress"),
 ]

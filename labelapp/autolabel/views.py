@@ -17,6 +17,7 @@ from labelapp.autolabel.pages import money_words, rule_table, runs_listed, selec
 from labelapp.autolabel.runs import failed_again
 from labelapp.autolabel.selectors import run_tally, runs_recent
 from labelapp.autolabel.services import BASELINE_NAME, baseline_run_start
+from labelapp.autolabel.trust_pages import trust_panel
 from labelapp.jobs.pages import may_control, progress_response
 from labelapp.jobs.services import JobError
 from labelapp.judgements.models import Judge
@@ -46,12 +47,13 @@ def run(request: SignedInRequest, run_id: int) -> HttpResponse:
         "table": rule_table(found, request.user),
         # Audits look at labels, which only a prompt gives.
         "audits": reverse("autolabel:audits", args=[f"run-{found.pk}"])
-        if found.judge.type == Judge.Type.PROMPT
+        if found.judge.type == Judge.Type.PROMPT and found.is_judging
         else "",
         "poll": reverse("autolabel:progress", args=[found.pk]),
         "baseline": BASELINE_NAME,
         "money": money_words(found),
         "tally": tally,
+        "trust": trust_panel(found, request.user),
         "may_retry": tally.failed and not found.job.is_open and may_control(request.user, found.job),
     }
     return render(request, "autolabel/run.html", context)
@@ -95,5 +97,8 @@ def start(request: SignedInRequest) -> HttpResponse:
 
 def _run_get(run_id: int) -> Run:
     return get_object_or_404(
-        Run.objects.select_related("judge", "model", "job", "created_by", "labeler", "verifier"), pk=run_id
+        Run.objects.select_related(
+            "judge", "model", "job", "created_by", "labeler", "verifier", "detector", "measured_run"
+        ),
+        pk=run_id,
     )

@@ -8,8 +8,7 @@ from math import exp, log, sqrt
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import minimize
-from scipy.special import betaln, digamma
-from scipy.stats import beta, chi2
+from scipy.special import betainc, betaincc, betaln, chdtrc, digamma
 
 from labelapp.statistics.estimation import Floats, normal_quantile
 
@@ -68,9 +67,9 @@ def beta_binomial(right: ArrayLike, trials: ArrayLike, bar: float, confidence: f
     data = np.column_stack([pairs, often])
     point, likelihood = _fit(data, pooled)
     alike = float((k * log(pooled) + (n - k) * log(1 - pooled)).sum())
-    p = 0.5 * float(chi2.sf(2 * max(likelihood - alike, 0.0), 1))
+    p = 0.5 * float(chdtrc(1, 2 * max(likelihood - alike, 0.0)))
     mean, size = 1 / (1 + exp(-point[0])), exp(point[1])
-    share = float(beta.sf(bar, mean * size, (1 - mean) * size))
+    share = float(betaincc(mean * size, (1 - mean) * size, bar))
     covariance = _covariance(point, data) if abs(point[1]) < FLAT else None
     found = BetaBinomial(count, total, mean, None, 1 / (size + 1), p, share, None, ALIKE)
     if covariance is None:
@@ -137,12 +136,14 @@ def _share_interval(point: Floats, covariance: Floats, bar: float, z: float) -> 
     def logit(at: Floats) -> float:
         mean, size = 1 / (1 + exp(-at[0])), exp(at[1])
         a, b = mean * size, (1 - mean) * size
-        return float(beta.logsf(bar, a, b) - beta.logcdf(bar, a, b))
+        above, below = betaincc(a, b, bar), betainc(a, b, bar)
+        return float(np.log(above) - np.log(below)) if above and below else float("nan")
 
     step = 1e-4
     slope = np.array([(logit(point + move) - logit(point - move)) / (2 * step) for move in np.eye(2) * step])
-    half = z * sqrt(float(slope @ covariance @ slope))
-    if not np.isfinite(half):
+    variance = float(slope @ covariance @ slope)
+    if not np.isfinite(variance):
         return None
+    half = z * sqrt(variance)
     low, high = (float(1 / (1 + exp(-(logit(point) + it)))) for it in (-half, half))
     return low, high

@@ -8,8 +8,7 @@ from math import sqrt
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import binomtest
-from scipy.stats import t as student
+from scipy.special import bdtr, stdtrit
 
 from labelapp.statistics.estimation import Estimate, Floats, normal_quantile, verdicts_checked
 
@@ -104,7 +103,7 @@ def paired_judges(first: ArrayLike, second: ArrayLike, confidence: float = 0.95)
     z, plus, size = normal_quantile(confidence), b + c + 1, n + 2
     centre, half = (b - c) / size, z * sqrt(plus - (b - c) ** 2 / size) / size
     value = (b - c) / n
-    p = float(binomtest(b, b + c, 0.5).pvalue) if b + c else 1.0
+    p = min(1.0, 2 * float(bdtr(min(b, c), b + c, 0.5))) if b + c else 1.0
     return PairedJudges(n, b, c, value, max(min(centre - half, value), -1.0), min(max(centre + half, value), 1.0), p)
 
 
@@ -145,7 +144,7 @@ def paired_by_matrix(
     p = _sign_flip_p(gap, draws, seed)
     if not spread:
         return PairedMatrices(m, mean, None, None, p, "All matrices differ alike, so their spread says nothing.")
-    half = float(student.ppf((1 + confidence) / 2, m - 1)) * spread / sqrt(m)
+    half = float(stdtrit(m - 1, (1 + confidence) / 2)) * spread / sqrt(m)
     return PairedMatrices(m, mean, mean - half, mean + half, p)
 
 

@@ -12,8 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import betaincinv
-from scipy.stats import t as student
+from scipy.special import betaincinv, stdtrit
 
 from labelapp.statistics.estimation import (
     Estimate,
@@ -62,9 +61,9 @@ def stratified_beta(
 
     With one stratum and equal π it is Jeffreys' interval (Brown, Cai and DasGupta 2001, "Interval estimation for a
     binomial proportion") widened by (z/t)² as Korn and Graubard (1998), "Confidence intervals for proportions with
-    small expected number of positive counts estimated from survey data", and by s, more than half-way to Clopper and
-    Pearson's near 0 and 1. That the unseen label may be of the largest weight is Fay and Feuer (1997), "Confidence intervals for
-    directly standardized rates". The combination is ours: `benchmarks/results/coverage.md` shows what it covers.
+    small expected number of positive counts estimated from survey data", and by s towards Clopper and Pearson's. That
+    the unseen label may be of the largest weight is Fay and Feuer (1997), "Confidence intervals for directly
+    standardized rates". The combination is ours: `benchmarks/results/coverage.md` shows what it covers.
 
     h, strata: [n] on the labelled; sizes: N_s of every stratum; pi: [n], equal if left out. clusters: [n], what belongs
     together (the vector that an end is of): where its items err alike, ν falls by the design effect. finite: the
@@ -133,7 +132,7 @@ def beta_bounds(mean: Floats, effective_n: Floats, freedom: int, confidence: flo
     """
     z, tail = normal_quantile(confidence), (1 - confidence) / 2
     known = np.isinf(effective_n)
-    scale = (z / float(student.ppf(1 - tail, freedom))) ** 2
+    scale = (z / float(stdtrit(freedom, 1 - tail))) ** 2
     size = np.maximum(np.where(known, 2.0, effective_n) - 1, 1.0) * scale
     yes, no = mean * size, (1 - mean) * size
     shift, tiny = SHIFT + EDGE_SHIFT * (1 - 4 * mean * (1 - mean)), 1e-9

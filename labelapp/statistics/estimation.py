@@ -12,7 +12,7 @@ from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import beta
+from scipy.special import betaincinv
 
 Floats = NDArray[np.float64]
 
@@ -87,7 +87,7 @@ def wilson_interval(successes: float, n: float, confidence: float = 0.95) -> tup
 
         (p + z²/2n ± z √(p(1 − p)/n + z²/4n²)) / (1 + z²/n)
 
-    Both counts may be fractions, as an effective sample size is one.
+    Both counts may be fractions, as an effective sample size is one (`statistics.clusters`).
     It keeps its coverage at small n and near 0 and 1, where p ± z √(p(1 − p)/n) does not, and never leaves 0 to 1.
 
     Raises ValueError unless n ≥ 1, 0 ≤ successes ≤ n and 0 < confidence < 1.
@@ -115,8 +115,8 @@ def clopper_pearson_interval(successes: int, n: int, confidence: float = 0.95) -
     _check_counts(successes, n)
     normal_quantile(confidence)
     tail = (1 - confidence) / 2
-    low = float(beta.ppf(tail, successes, n - successes + 1)) if successes else 0.0
-    high = float(beta.ppf(1 - tail, successes + 1, n - successes)) if successes < n else 1.0
+    low = float(betaincinv(successes, n - successes + 1, tail)) if successes else 0.0
+    high = float(betaincinv(successes + 1, n - successes, 1 - tail)) if successes < n else 1.0
     return low, high
 
 

@@ -51,6 +51,7 @@ EXPECTED = {
     "autolabel:run": (EVERYBODY, NOT_AT_ALL),
     "autolabel:progress": (EVERYBODY, NOT_AT_ALL),
     "autolabel:retry_failed": (NOT_AT_ALL, STARTED),
+    "autolabel:measure": (NOT_AT_ALL, STARTED),
     "autolabel:audits": (EVERYBODY, NOT_AT_ALL),
     "autolabel:audit": (EVERYBODY, NOT_AT_ALL),
     "labelling:projects": (EVERYBODY, NOT_AT_ALL),
@@ -106,6 +107,7 @@ def walk(people):
     arguments = {
         "jobs:control": [run.job_id],
         "autolabel:retry_failed": [run.pk],
+        "autolabel:measure": [run.pk],
         "autolabel:audits": [f"run-{run.pk}"],
         "autolabel:audit": [f"run-{run.pk}", "generic"],
         "imports:detail": [imported.pk],

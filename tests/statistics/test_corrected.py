@@ -15,7 +15,7 @@ from labelapp.statistics.estimation import clopper_pearson_interval
 
 
 def test_one_stratum_is_jeffreys_widened():
-    """Beta(k + 1/2, n − k + 1/2) has mean μ and size n + 1; (z/t)² shrinks it, and part of a label goes to either side."""
+    """Beta(k + 1/2, n − k + 1/2) has mean μ and size n + 1; (z/t)² shrinks it, part of a label goes to either side."""
     k, n = 7, 40
     found = stratified_beta([1] * k + [0] * (n - k), ["all"] * n, {"all": 10**9})
     mean = (k + 0.5) / (n + 1)

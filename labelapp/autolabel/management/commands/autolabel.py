@@ -86,7 +86,7 @@ class Command(BaseCommand):
             if len(named) > 1:
                 raise JobError(f"Give one of --{', --'.join(name.replace('_', '-') for name in ON_RUNS)} at a time.")
             if named:
-                getattr(self, named[0])(_run_get(options[named[0]]), options)
+                getattr(self, named[0])(run_get(options[named[0]]), options)
             elif options["llm"] == BASELINE:
                 self._baseline(options)
             else:
@@ -138,19 +138,21 @@ class Command(BaseCommand):
         with tqdm(total=n, unit=" directions", desc="Counting calls", disable=None, leave=False) as bar:
             estimate = plan_estimate(plan, bar.update)
         self.stdout.write(estimate_words(plan, estimate, budget))
-        if estimate.calls and not options["yes"] and not self._is_wanted():
+        if estimate.calls and not options["yes"] and not is_wanted():
             raise CommandError("Nothing was asked and nothing was spent.")
         run = run_start(plan, budget=budget)
         self.stdout.write(f"Run {run.pk} has started.")
         self._follow(run)
 
-    def _is_wanted(self) -> bool:
-        if not sys.stdin.isatty():
-            raise CommandError("Nobody is there to say yes; give --yes to start without being asked.")
-        return input("Start? [y/N] ").strip().lower() in ("y", "yes")
-
     def _follow(self, run: Run) -> None:
         self.stdout.write(self.style.SUCCESS(run_follow(run)))
+
+
+def is_wanted() -> bool:
+    """Ask whether to start. Raises CommandError where nobody is there to answer."""
+    if not sys.stdin.isatty():
+        raise CommandError("Nobody is there to say yes; give --yes to start without being asked.")
+    return input("Start? [y/N] ").strip().lower() in ("y", "yes")
 
 
 def estimate_words(plan: Plan, estimate: Estimate, budget: int | None) -> str:
@@ -218,7 +220,8 @@ def _matrices(model: Model, options: dict[str, Any]) -> MatrixSelection:
     return selection_of(model, {**options, **usual, **named})
 
 
-def _run_get(pk: int) -> Run:
+def run_get(pk: int) -> Run:
+    """Raises JobError where there is none."""
     run = Run.objects.select_related("job", "judge").filter(pk=pk).first()
     if run is None:
         raise JobError(f"There is no run {pk}.")
