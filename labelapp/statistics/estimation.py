@@ -12,7 +12,6 @@ from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import betaincinv
 
 Floats = NDArray[np.float64]
 
@@ -112,6 +111,8 @@ def clopper_pearson_interval(successes: int, n: int, confidence: float = 0.95) -
 
     Raises ValueError unless n ≥ 1, 0 ≤ successes ≤ n and 0 < confidence < 1.
     """
+    from scipy.special import betaincinv  # the web process, which needs Wilson's, starts without scipy
+
     _check_counts(successes, n)
     normal_quantile(confidence)
     tail = (1 - confidence) / 2
