@@ -184,6 +184,11 @@ class Run(models.Model):
         return self.price_input is not None
 
     @property
+    def prompts(self) -> list[PromptVersion]:
+        """Those that it asks with, in the order in which they are asked."""
+        return [prompt for prompt in (self.labeler, self.verifier, self.detector) if prompt is not None]
+
+    @property
     def is_judging(self) -> bool:
         """Whether its answers are judgements on its directions; else they measure a judge."""
         return self.kind in (self.Kind.BASELINE, self.Kind.LABELS)
@@ -245,3 +250,35 @@ class Reservation(models.Model):
 
     def __str__(self) -> str:
         return f"{self.amount} for job {self.job_id}"
+
+
+class PlannedRun(models.Model):
+    """A run before it starts: what was asked for, what it will take, and the run that came of it, if one did."""
+
+    # What was typed, as the form takes it again.
+    typed = models.JSONField(default=dict)
+    # None where a project's directions are of several models.
+    model = models.ForeignKey(Model, models.PROTECT, related_name="+", null=True, blank=True)
+    selection = models.JSONField(default=dict)  # as in Run
+    labeler = models.ForeignKey(PromptVersion, models.PROTECT, related_name="+")
+    verifier = models.ForeignKey(PromptVersion, models.PROTECT, related_name="+", null=True, blank=True)
+    provider = models.CharField(max_length=100)
+    llm = models.CharField(max_length=300)
+    budget = models.BigIntegerField(null=True, blank=True)
+    price_input = models.BigIntegerField(null=True, blank=True)  # for a million tokens; NULL where it is unknown
+    price_output = models.BigIntegerField(null=True, blank=True)
+
+    job = models.OneToOneField(Job, models.PROTECT, related_name="+")  # that estimates it
+    estimate = models.JSONField(default=dict)  # an Estimate (autolabel/estimate.py), as soon as the job is done
+    # Set once, by whoever starts it first.
+    run = models.OneToOneField(Run, models.PROTECT, related_name="planned", null=True, blank=True)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return f"Planned run {self.pk}: {self.title}"
+
+    @property
+    def title(self) -> str:
+        prompts = f"{self.labeler} × {self.verifier}" if self.verifier else str(self.labeler)
+        return f"{prompts}, {self.provider}:{self.llm}"

@@ -23,7 +23,7 @@ from labelapp.jobs.models import Job
 from labelapp.jobs.services import JobError, job_create
 from labelapp.judgements.models import Judge
 from labelapp.judgements.services import judge_ensure, rows_insert
-from workers.llm.prices import Price
+from workers.llm.prices import Price, dollars
 from workers.llm.providers import ProviderConfig
 
 CHUNK_TASK = "workers.tasks.llm.run_chunk"
@@ -190,7 +190,8 @@ def budget_check(budget: int | None, price: Price | None, llm: str) -> None:
         raise RunError("A budget must be more than 0; leave it out to spend without one.")
     if price is None:
         raise RunError(
-            f"The price of {llm} is unknown, so a budget cannot be kept; give it with --price-in and --price-out."
+            f"The price of {llm} is unknown, so a budget cannot be kept; give the price (on the command line with "
+            "--price-in and --price-out), or leave the budget out."
         )
 
 
@@ -287,9 +288,11 @@ def _chunk_job(run: Run, parent: Job, chunk: int, n: int) -> Job:
 def run_resume(run: Run, *, budget: int | None = None) -> bool:
     """Let a paused run go on, or one whose worker failed; `budget` sets another one first.
 
-    False where it is neither. Raises RunError for a budget that cannot be.
+    False where it is neither. Raises RunError for a budget that cannot be, or is used up already.
     """
     if budget is not None:
         budget_check(budget, price_of_run(run), f"{run.provider}:{run.llm}")
+        if budget <= run.spent + run.lost:
+            raise RunError(f"{dollars(run.spent + run.lost)} are spent already; a budget must be more than that.")
         Run.objects.filter(pk=run.pk).update(budget=budget)
     return job_resume(run.job) or job_restart(run.job)

@@ -31,6 +31,8 @@ class Subject:
 # By kind; each takes the name behind the colon and the person who asks (None on the command line), and
 # raises ExportError where there is no such subject or the person may not have it.
 SUBJECTS: dict[str, Callable[[str, User | None], Subject]] = {}
+# By kind: names and titles of the subjects that a person may have, for forms that offer them.
+LISTS: dict[str, Callable[[User], list[tuple[str, str]]]] = {}
 
 
 def subject_get(address: str, user: User | None) -> Subject:
@@ -39,3 +41,8 @@ def subject_get(address: str, user: User | None) -> Subject:
     if kind not in SUBJECTS:
         raise ExportError(f"{address!r} cannot be exported; what can is {', '.join(sorted(SUBJECTS))}.")
     return SUBJECTS[kind](name, user)
+
+
+def subjects_listed(kind: str, user: User) -> list[tuple[str, str]]:
+    """Name and title of each subject of a kind that a person may have."""
+    return LISTS[kind](user) if kind in LISTS else []

@@ -1,4 +1,4 @@
-"""Tasks that write files for download, and that read files that were uploaded."""
+"""Tasks that write files for download, that read files that were uploaded, and that estimate runs: short ones."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from pathlib import Path
 
 from django.core.files.storage import default_storage
 
+from labelapp.atlas.selection import SelectionError
+from labelapp.autolabel.models import PlannedRun
+from labelapp.autolabel.planned import planned_estimate
 from labelapp.exchange.imports import ImportRefusedError, readouts_count
 from labelapp.exchange.imports import readouts_import as service_readouts_import
 from labelapp.exchange.models import Export, Import
@@ -15,6 +18,7 @@ from labelapp.exchange.services import export_write as service_export_write
 from labelapp.exchange.subjects import ExportError
 from labelapp.jobs.models import Job
 from labelapp.jobs.services import job_completion
+from workers.llm.errors import LlmError
 from workers.tasks.base import ProgressReport, job_task
 
 
@@ -40,3 +44,14 @@ def readouts_import(job: Job) -> None:
         readouts_count(path, name=made.name, on_row=progress.step)
         with job_completion(job):
             service_readouts_import(path, name=made.name, revision=made.revision, created_by=made.created_by, made=made)
+
+
+@job_task("workers.tasks.export.run_estimate", user_errors=lambda: (LlmError, ExportError, SelectionError))
+def run_estimate(job: Job) -> None:
+    """Count the calls, tokens and money that a planned run will take."""
+    planned = PlannedRun.objects.select_related("model", "labeler", "verifier", "created_by").get(
+        pk=job.params["planned"]
+    )
+    estimate = planned_estimate(planned, ProgressReport(job).step)
+    with job_completion(job):
+        PlannedRun.objects.filter(pk=planned.pk).update(estimate=estimate)

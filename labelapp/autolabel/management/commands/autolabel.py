@@ -5,15 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from tqdm import tqdm
 
-from labelapp.atlas.models import Model
-from labelapp.atlas.selection import (
-    ALL,
-    MatrixSelection,
-    SelectionError,
-    selection_arguments_add,
-    selection_of,
-    selection_parse,
-)
+from labelapp.atlas.selection import SelectionError, selection_arguments_add
 from labelapp.atlas.selectors import NotStoredError, model_get
 from labelapp.autolabel.estimate import Estimate
 from labelapp.autolabel.follow import COMMAND, run_follow
@@ -30,7 +22,7 @@ from labelapp.autolabel.runs import (
     run_resume,
     run_start,
 )
-from labelapp.autolabel.selection import EVERYTHING, RunSelection, indices_parse, model_of_project
+from labelapp.autolabel.selection import RunSelection, model_of_project, run_selection_parse
 from labelapp.autolabel.services import baseline_run_start
 from labelapp.exchange.subjects import ExportError
 from labelapp.jobs.control import job_cancel, job_pause
@@ -126,7 +118,7 @@ class Command(BaseCommand):
             if options[name]:
                 raise JobError(f"The offline baseline takes no --{name}: it reads whole matrices and no words.")
         model = model_get(options["model"])
-        run = baseline_run_start(model=model, selection=_matrices(model, options))
+        run = baseline_run_start(model=model, selection=run_selection_parse(model, "", options).matrices)
         job_follow(run.job)
         self.stdout.write(self.style.SUCCESS(f"Run {run.pk} is done."))
 
@@ -193,31 +185,7 @@ def _plan(options: dict[str, Any]) -> Plan:
 def _selection(options: dict[str, Any]) -> RunSelection:
     project = options["project"] or ""
     model = model_of_project(project) if project else model_get(options["model"])
-    if model is not None:
-        matrices = _matrices(model, options)
-    elif any(options[name] for name in ("circuits", "layers", "preprocessing", "basis", "control")):
-        raise SelectionError(f"The project {project} is of several models; leave circuits, layers and the rest out.")
-    else:
-        matrices = EVERYTHING
-    sides = tuple(side.strip() for side in options["sides"].split(",") if side.strip())
-    return RunSelection(model, project, matrices, indices_parse(options["indices"]), sides, options["not_judged"])
-
-
-def _matrices(model: Model, options: dict[str, Any]) -> MatrixSelection:
-    """A model stands for its own weights, a project for all that it holds, where nothing else is named."""
-    named = {name: options[name] for name in ("preprocessing", "basis", "control") if options[name] is not None}
-    if options["project"]:
-        return selection_parse(
-            model,
-            **{
-                "circuits": options["circuits"],
-                "layers": options["layers"],
-                **dict.fromkeys(("preprocessing", "basis", "control"), ALL),
-                **named,
-            },
-        )
-    usual = {"preprocessing": "raw", "basis": "svd", "control": "none"}
-    return selection_of(model, {**options, **usual, **named})
+    return run_selection_parse(model, project, options)
 
 
 def run_get(pk: int) -> Run:
