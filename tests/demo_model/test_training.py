@@ -179,6 +179,28 @@ def test_tokens_that_never_occur_have_one_row(work: Path) -> None:
     assert len(run.model.transformer.wte.weight.unique(dim=0)) == 341 - len(rows)
 
 
+def test_no_token_becomes_longer_than_it_began(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    longest = train.EMBEDDING_SIZE * 16**0.5
+
+    def lengths() -> torch.Tensor:
+        run = training(work)
+        run.run()
+        return run.model.transformer.wte.weight.detach().norm(dim=1)
+
+    assert lengths().max() == pytest.approx(longest, rel=1e-5)
+    (work / "checkpoint.pt").unlink()
+    monkeypatch.setattr(train, "bound_rows", lambda embedding: None)
+    assert lengths().max() > 1.5 * longest
+
+
+def test_bounding_keeps_the_direction_of_a_row_and_leaves_short_ones() -> None:
+    rows = torch.tensor([[3.0, 4.0], [0.003, 0.004]])
+    bounded = rows.clone()
+    train.bound_rows(bounded)
+    longest = train.EMBEDDING_SIZE * 2**0.5
+    assert torch.allclose(bounded, torch.stack([rows[0] * longest / 5, rows[1]]))
+
+
 def test_another_corpus_is_refused(work: Path) -> None:
     run = training(work)
     run.digest = "1" * 64
