@@ -1,9 +1,25 @@
-from django.urls import path
+from django.urls import path, register_converter
+from django.urls.converters import IntConverter
 
-from labelapp.review import views
+from labelapp.review import queue_views, truth_views, views
+
+
+class VersionConverter(IntConverter):
+    regex = "[1-9][0-9]{0,8}"  # what the databases' integers hold
+
+
+register_converter(VersionConverter, "version")
 
 app_name = "review"
 urlpatterns = [
     path("", views.projects, name="projects"),
     path("<slug:slug>/", views.comparison_page, name="comparison"),
+    path("<slug:slug>/disagreements/", queue_views.disagreements, name="disagreements"),
+    path("<slug:slug>/disagreements/undo/", queue_views.undo, name="undo"),
+    path("<slug:slug>/disagreements/<str:opaque_id>/", queue_views.item, name="item"),
+    path("<slug:slug>/disagreements/<str:opaque_id>/decide/", queue_views.decide, name="decide"),
+    path("<slug:slug>/truth/", truth_views.truths, name="truths"),
+    path("<slug:slug>/truth/freeze/", truth_views.freeze, name="freeze"),
+    path("<slug:slug>/truth/<slug:name>/<version:version>/", truth_views.truth, name="truth"),
+    path("<slug:slug>/truth/<slug:name>/<version:older>/<version:newer>/", truth_views.difference, name="difference"),
 ]
