@@ -126,12 +126,12 @@ class Entry(FrozenModel):
     """One direction of a ground-truth set."""
 
     class Part(models.TextChoices):
-        DEVELOPMENT = "development"
+        DEVELOPMENT = "development", "development"
         HELD_OUT = "held_out", "held out"
 
     class Origin(models.TextChoices):
-        ADJUDICATED = "adjudicated"
-        AGREED = "agreed"
+        ADJUDICATED = "adjudicated", "adjudicated"
+        AGREED = "agreed", "agreed"
 
     truth = models.ForeignKey(GroundTruth, models.PROTECT, related_name="entries")
     direction = models.ForeignKey(Direction, models.PROTECT, related_name="truth_entries")

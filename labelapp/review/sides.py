@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from labelapp.accounts.models import User
-from labelapp.atlas.presentation import Range, Readout, readout
+from labelapp.atlas.presentation import Range, Readout, Token, readout
 from labelapp.autolabel.models import Call, RunItem
 from labelapp.judgements.models import Judge, Judgement, Verdict
 from labelapp.judgements.rules import Rule, rule_for
@@ -77,6 +77,15 @@ class Sides:
     @property
     def standing(self) -> Adjudication | None:
         return next((it for it in self.trail if it.current), None)
+
+    @property
+    def shown(self) -> Sequence[Token]:
+        """The tokens that people were shown."""
+        return self.readout.tokens[: self.item.project.tokens_shown]
+
+    @property
+    def not_shown(self) -> Sequence[Token]:
+        return self.readout.tokens[self.item.project.tokens_shown :]
 
     @property
     def is_control(self) -> bool:
@@ -153,7 +162,8 @@ def _said(row: Judgement, withdrawal: Judgement | None, superseded: bool, raw: S
 def _raw_answers(item: Item, rows: Sequence[Judgement]) -> dict[int, list[RawAnswer]]:
     """By judgement, from the calls of its run, else from what an import kept: one query."""
     machines = [row for row in rows if not row.judge.is_person and not row.is_withdrawal]
-    run_ids = {int(row.source.removeprefix(RUN_PREFIX)) for row in machines if row.source.startswith(RUN_PREFIX)}
+    numbers = (row.source.removeprefix(RUN_PREFIX) for row in machines if row.source.startswith(RUN_PREFIX))
+    run_ids = {int(number) for number in numbers if number.isdecimal()}
     asked = RunItem.objects.filter(run__in=run_ids, direction=item.direction_id).order_by("variant")
     found = {f"{RUN_PREFIX}{it.run_id}": it for it in reversed(asked.select_related("labeler_call", "verifier_call"))}
     return {row.pk: _answers_of(row, found.get(row.source)) for row in machines}

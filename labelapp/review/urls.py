@@ -1,14 +1,6 @@
-from django.urls import path, register_converter
-from django.urls.converters import IntConverter
+from django.urls import path
 
 from labelapp.review import queue_views, truth_views, views
-
-
-class VersionConverter(IntConverter):
-    regex = "[1-9][0-9]{0,8}"  # what the databases' integers hold
-
-
-register_converter(VersionConverter, "version")
 
 app_name = "review"
 urlpatterns = [
@@ -20,6 +12,6 @@ urlpatterns = [
     path("<slug:slug>/disagreements/<str:opaque_id>/decide/", queue_views.decide, name="decide"),
     path("<slug:slug>/truth/", truth_views.truths, name="truths"),
     path("<slug:slug>/truth/freeze/", truth_views.freeze, name="freeze"),
-    path("<slug:slug>/truth/<slug:name>/<version:version>/", truth_views.truth, name="truth"),
-    path("<slug:slug>/truth/<slug:name>/<version:older>/<version:newer>/", truth_views.difference, name="difference"),
+    path("<slug:slug>/truth/<slug:name>/<int:version>/", truth_views.truth, name="truth"),
+    path("<slug:slug>/truth/<slug:name>/<int:older>/<int:newer>/", truth_views.difference, name="difference"),
 ]

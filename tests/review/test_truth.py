@@ -233,7 +233,12 @@ def test_the_pages(project, judged, versions, owner, owner_client):
     shown = {kind: owner_client.get(address, {"show": kind, "all": 1}).content.decode() for kind in DIFFERENCES}
     assert "old words" in shown["label"] and str(judged[2].direction.key) in shown["verdict"]
     assert str(judged[5].direction.key) in shown["added"] and str(judged[0].direction.key) in shown["removed"]
-    for wrong in ([project.slug, "first", 2, 1], [project.slug, "first", 1, 1], [project.slug, "first", 1, 3]):
+    for wrong in (
+        [project.slug, "first", 1, 10**30],
+        [project.slug, "first", 2, 1],
+        [project.slug, "first", 1, 1],
+        [project.slug, "first", 1, 3],
+    ):
         assert owner_client.get(reverse("review:difference", args=wrong)).status_code == 404
     assert owner_client.get(address, {"show": "x"}).status_code == 404
     assert owner_client.get(reverse("review:truth", args=[project.slug, "first", 3])).status_code == 404
