@@ -111,7 +111,8 @@ def ranked_rows(project: Project, filters: Filters, viewer: User, *, show_hidden
     if filters.state:
         decided = Exists(Adjudication.objects.filter(item=OuterRef("direction__items__pk"), current=True))
         rows = rows.filter(decided if filters.state == "decided" else ~decided)
-    return _scored(rows).annotate(**filters.counts()).filter(filters.having())
+    found: QuerySet[Any] = _scored(rows).annotate(**filters.counts()).filter(filters.having())
+    return found
 
 
 def queue_counts(rows: QuerySet[Any]) -> dict[str, int]:

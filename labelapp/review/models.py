@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NoReturn, Self, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from django.conf import settings
 from django.db import models
@@ -114,12 +114,6 @@ class GroundTruth(FrozenModel):
     @property
     def n_development(self) -> int:
         return self.n - self.n_held_out
-
-    @property
-    def before(self) -> Self | None:
-        """The version before this one."""
-        versions = type(self).objects.filter(project=self.project_id, name=self.name, version=self.version - 1)
-        return versions.first()
 
 
 class Entry(FrozenModel):
