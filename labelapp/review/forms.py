@@ -21,6 +21,7 @@ class Decision:
     label: str = ""
     reason: str = ""
     standing: int | None = None
+    proposal: str = ""
 
 
 def decision_of(sent: QueryDict) -> Decision:
@@ -28,7 +29,11 @@ def decision_of(sent: QueryDict) -> Decision:
     standing = sent.get("standing", "")
     is_number = standing.isascii() and standing.isdigit() and len(standing) <= MOST_DIGITS
     return Decision(
-        sent.get("verdict", ""), sent.get("label", ""), sent.get("reason", ""), int(standing) if is_number else None
+        sent.get("verdict", ""),
+        sent.get("label", ""),
+        sent.get("reason", ""),
+        int(standing) if is_number else None,
+        sent.get("proposal", ""),
     )
 
 
@@ -39,6 +44,9 @@ class FreezeForm(forms.Form):
     rule = forms.ChoiceField(choices=[(kind.name, kind.title) for kind in KINDS.values()], label="What belongs to it")
     people = forms.IntegerField(
         required=False, initial=2, label="People who must agree", help_text="Where people's agreement counts."
+    )
+    posterior = forms.FloatField(
+        required=False, initial=0.9, label="Posterior to pass", help_text="Where an aggregation counts, 0.5 to 1."
     )
     held_out = forms.FloatField(
         required=False,

@@ -9,6 +9,7 @@ from django.db import models
 
 from labelapp.atlas.models import Direction
 from labelapp.autolabel.models import ImmutableError
+from labelapp.jobs.models import Job
 from labelapp.judgements.models import HUMAN_VERDICTS, LABEL_LENGTH, TWO_VALUED, Verdict
 from labelapp.labelling.models import Item, Project
 
@@ -59,6 +60,59 @@ class Adjudication(models.Model):
     @property
     def is_withdrawal(self) -> bool:
         return self.withdraws_id is not None
+
+
+class Aggregation(models.Model):
+    """One aggregation of what a project's people say, made by a job: a proposed verdict for each item."""
+
+    class Method(models.TextChoices):
+        MAJORITY = "majority", "majority"
+        DAWID_SKENE = "dawid_skene", "Dawid-Skene"
+
+    project = models.ForeignKey(Project, models.PROTECT, related_name="aggregations")
+    method = models.CharField(max_length=12, choices=Method.choices)
+    job = models.OneToOneField(Job, models.PROTECT, related_name="aggregation")
+    # [{"judge": id, "name": …, "n": votes, "confusion": {"interpretable": {"interpretable": P, …}, …}}, …]:
+    # by the true verdict, with which probability the person says which.
+    annotators = models.JSONField(default=list)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return f"{self.get_method_display()} {self.pk}"
+
+    @property
+    def proposal_name(self) -> str:
+        """What a decision after it carries: "dawid_skene:7"."""
+        return f"{self.method}:{self.pk}"
+
+
+class Proposal(models.Model):
+    """What an aggregation says of one item."""
+
+    aggregation = models.ForeignKey(Aggregation, models.CASCADE, related_name="proposals")
+    item = models.ForeignKey(Item, models.CASCADE, related_name="proposals")
+    yes = models.FloatField()  # the posterior probability of interpretable
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["aggregation", "item"], name="one_proposal_for_an_item"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.item_id}: {self.yes:.3f}"
+
+    @property
+    def verdict(self) -> Verdict:
+        """The more probable one; `unsure` where neither is."""
+        if self.yes == 0.5:
+            return Verdict.UNSURE
+        return Verdict.INTERPRETABLE if self.yes > 0.5 else Verdict.NOT_INTERPRETABLE
+
+    @property
+    def posterior(self) -> float:
+        """Of the verdict."""
+        return max(self.yes, 1 - self.yes)
 
 
 class FrozenRows(models.QuerySet[M]):
@@ -126,6 +180,7 @@ class Entry(FrozenModel):
     class Origin(models.TextChoices):
         ADJUDICATED = "adjudicated", "adjudicated"
         AGREED = "agreed", "agreed"
+        AGGREGATED = "aggregated", "aggregated"
 
     truth = models.ForeignKey(GroundTruth, models.PROTECT, related_name="entries")
     direction = models.ForeignKey(Direction, models.PROTECT, related_name="truth_entries")

@@ -19,6 +19,7 @@ from labelapp.atlas.panels import hidden_from
 from labelapp.judgements.models import HUMAN_VERDICTS, LABEL_LENGTH
 from labelapp.labelling.models import Item, Project
 from labelapp.labelling.selectors import REVIEWING_ROLES, item_get_for, project_get_for
+from labelapp.review.aggregation import proposal_of
 from labelapp.review.disagreement import (
     ROWS_A_PAGE,
     Place,
@@ -102,6 +103,7 @@ def decide(request: SignedInRequest, slug: str, opaque_id: str) -> HttpResponse:
             label=sent.label,
             reason=sent.reason,
             standing=sent.standing,
+            proposal=sent.proposal,
         )
     except ReviewError as error:
         return _item_page(request, project, found, sent=sent, error=str(error))
@@ -137,6 +139,7 @@ def _item_page(
         "item": found,
         "sides": known,
         "ranked": None if is_hidden else item_ranked(found),
+        "proposal": None if is_hidden else proposal_of(found),
         "is_hidden": is_hidden,
         "decision": sent or usual,
         "error": error,

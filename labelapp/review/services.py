@@ -11,7 +11,7 @@ from labelapp.judgements.models import HUMAN_VERDICTS, LABEL_LENGTH, Judge, Judg
 from labelapp.judgements.rules import Answers, rule_for
 from labelapp.labelling.models import Item, Membership, Project
 from labelapp.labelling.selectors import REVIEWING_ROLES
-from labelapp.review.models import REASON_LENGTH, Adjudication
+from labelapp.review.models import REASON_LENGTH, Adjudication, Aggregation
 
 
 class ReviewError(ValueError):
@@ -29,6 +29,7 @@ def adjudicate(
     proposal: str = "",
 ) -> Adjudication:
     """Decide an item; `standing` is the decision that the reviewer saw stand on it (None: none), which is superseded.
+    `proposal` names the aggregation whose proposal the reviewer saw.
 
     A decision that came twice (a double click, a repeated request) is taken once. Raises ReviewError, and changes
     nothing, where the person may not decide, the decision cannot be taken, or another one was made meanwhile.
@@ -36,6 +37,7 @@ def adjudicate(
     label, reason = label.strip(), reason.strip()
     _require_reviewing(item.project, user)
     _check(verdict, label, reason)
+    _check_proposal(item, proposal)
     with transaction.atomic():
         Item.objects.select_for_update().get(pk=item.pk)  # of two reviewers at once the second sees the first's
         now = Adjudication.objects.filter(item=item, current=True).select_related("by").first()
@@ -110,6 +112,13 @@ def _check(verdict: str, label: str, reason: str) -> None:
             raise ReviewError(f"A {name} may have {most} characters; this one has {len(text)}.")
         if not text.isprintable():
             raise ReviewError(f"A {name} may hold no control characters or line breaks; write it as one line.")
+
+
+def _check_proposal(item: Item, proposal: str) -> None:
+    """A decision after a proposal names it as the page did."""
+    known = Aggregation.objects.filter(project=item.project_id)
+    if proposal and proposal not in {it.proposal_name for it in known}:
+        raise ReviewError("The proposal that this decision names is none of this project's; open the item again.")
 
 
 def _require_reviewing(project: Project, user: User) -> None:

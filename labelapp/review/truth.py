@@ -147,7 +147,7 @@ def truth_difference(older: GroundTruth, newer: GroundTruth, kind: str) -> Query
 
 def _entries(project: Project, rule: TruthRule, seed: int, share: float) -> tuple[list[Entry], dict[str, int]]:
     """What the rule chooses of a project's items, in the order of the queue, and what it leaves out, by reason."""
-    standing = standing_of(project)
+    standing = standing_of(project, rule)
     entries, left_out = [], Counter[str]()
     for item in _touched(project):
         chosen = rule.choose(standing, item.direction_id)

@@ -43,7 +43,7 @@ def freeze(request: SignedInRequest, slug: str) -> HttpResponse:
         frozen = truth_freeze(
             project=project,
             name=sent["name"],
-            rule=truth_rule(sent["rule"], sent["people"]),
+            rule=truth_rule(sent["rule"], sent["people"], sent["posterior"], project),
             user=request.user,
             seed=sent["seed"],
             held_out=sent["held_out"],

@@ -24,8 +24,11 @@ class Command(BaseCommand):
         freeze = acts.add_parser("freeze", help="freeze what a rule chooses now as the next version of a name")
         freeze.add_argument("project", help="the project's short name, as in its pages' addresses")
         freeze.add_argument("name", help="the set's name: small letters, digits and hyphens")
-        freeze.add_argument("--rule", default="adjudicated_else_agreed", help=f"{', '.join(KINDS)} (default: the last)")
+        freeze.add_argument(
+            "--rule", default="adjudicated_else_agreed", help=f"{', '.join(KINDS)} (default: adjudicated_else_agreed)"
+        )
         freeze.add_argument("--people", type=int, default=2, help="how many must agree, for the rules that ask (2)")
+        freeze.add_argument("--posterior", type=float, default=0.9, help="to pass, for the rule aggregated (0.9)")
         freeze.add_argument("--seed", type=int, help="of the split; as in the first version (0)")
         freeze.add_argument("--held-out", type=float, help="the share that is held out; as in the first version (0.5)")
         listed = acts.add_parser("list", help="all versions of a project's sets")
@@ -53,7 +56,7 @@ class Command(BaseCommand):
         frozen = truth_freeze(
             project=project,
             name=options["name"],
-            rule=truth_rule(options["rule"], options["people"]),
+            rule=truth_rule(options["rule"], options["people"], options["posterior"], project),
             seed=options["seed"],
             held_out=options["held_out"],
         )
