@@ -23,7 +23,6 @@ from django.db.models import (
     OuterRef,
     Q,
     QuerySet,
-    Subquery,
     Sum,
     Value,
     When,
@@ -107,7 +106,8 @@ def ranked_rows(project: Project, filters: Filters, viewer: User, *, show_hidden
     if filters.audit:
         rows = rows.filter(direction__in=filters.audited(project))
     if not show_hidden:
-        rows = rows.exclude(direction__in=_hidden(project, viewer).values("pk"))
+        # NOT IN would be evaluated row by row where the planner thinks that its list is long.
+        rows = rows.filter(~Exists(hidden_directions(viewer).filter(pk=OuterRef("direction"))))
     if filters.state:
         decided = Exists(Adjudication.objects.filter(item=OuterRef("direction__items__pk"), current=True))
         rows = rows.filter(decided if filters.state == "decided" else ~decided)
@@ -148,7 +148,8 @@ def rows_shown(ranked: Sequence[Ranked]) -> list[Row]:
 
 def hidden_total(project: Project, viewer: User) -> int:
     """How many of the project's items the viewer is still to judge blind."""
-    return _hidden(project, viewer).count()
+    hidden = hidden_directions(viewer).filter(pk=OuterRef("direction"))
+    return Item.objects.filter(Exists(hidden), project=project).count()
 
 
 def judges_of(project: Project) -> list[Judge]:
@@ -169,17 +170,14 @@ def places_of(project: Project) -> dict[str, list[Any]]:
     }
 
 
-def _hidden(project: Project, viewer: User) -> QuerySet[Direction]:
-    return hidden_directions(viewer).filter(items__project=project)
-
-
 def _votes(project: Project) -> QuerySet[Judgement]:
     """What stands on the project's items: people's of this project, and every machine's."""
-    answers = Verification.objects.filter(judgement=OuterRef("pk")).order_by("-pk").values("answer")[:1]
+    # A join, and no subquery, which would stand in the statement once for each place where the answer is used.
+    later = Verification.objects.filter(judgement=OuterRef("pk"), pk__gt=OuterRef("verifications__pk"))
     rows = Judgement.objects.filter(
         PERSON & Q(source=project.source) | MACHINE, current=True, direction__items__project=project
     )
-    return rows.annotate(answer=Subquery(answers))
+    return rows.annotate(answer=F("verifications__answer")).filter(~Exists(later))
 
 
 def _scored(rows: QuerySet[Judgement]) -> QuerySet[Any]:
