@@ -109,7 +109,7 @@ def ranked_rows(project: Project, filters: Filters, viewer: User, *, show_hidden
         # NOT IN would be evaluated row by row where the planner thinks that its list is long.
         rows = rows.filter(~Exists(hidden_directions(viewer).filter(pk=OuterRef("direction"))))
     if filters.state:
-        decided = Exists(Adjudication.objects.filter(item=OuterRef("direction__items__pk"), current=True))
+        decided = Exists(Adjudication.objects.filter(item=OuterRef("item"), current=True))
         rows = rows.filter(decided if filters.state == "decided" else ~decided)
     found: QuerySet[Any] = _scored(rows).annotate(**filters.counts()).filter(filters.having())
     return found
@@ -172,18 +172,22 @@ def places_of(project: Project) -> dict[str, list[Any]]:
 
 def _votes(project: Project) -> QuerySet[Judgement]:
     """What stands on the project's items: people's of this project, and every machine's."""
-    # A join, and no subquery, which would stand in the statement once for each place where the answer is used.
-    later = Verification.objects.filter(judgement=OuterRef("pk"), pk__gt=OuterRef("verifications__pk"))
-    rows = Judgement.objects.filter(
-        PERSON & Q(source=project.source) | MACHINE, current=True, direction__items__project=project
+    # Joins, each made once here; a subquery would stand in the statement once for each place where it is used.
+    rows = Judgement.objects.annotate(
+        item=F("direction__items__pk"),
+        pi=F("direction__items__inclusion_probability"),
+        in_project=F("direction__items__project"),
+        verification=F("verifications__pk"),
+        answer=F("verifications__answer"),
     )
-    return rows.annotate(answer=F("verifications__answer")).filter(~Exists(later))
+    later = Verification.objects.filter(judgement=OuterRef("pk"), pk__gt=OuterRef("verification"))
+    of_project = PERSON & Q(source=project.source) | MACHINE
+    return rows.filter(of_project, ~Exists(later), current=True, in_project=project.pk)
 
 
 def _scored(rows: QuerySet[Judgement]) -> QuerySet[Any]:
     """By item, with the parts of its score."""
-    item = "direction__items__"
-    grouped = rows.order_by().values(item=F(f"{item}pk"), pi=F(f"{item}inclusion_probability"))
+    grouped = rows.order_by().values("item", "pi")
     return (
         grouped.annotate(
             people_yes=Count("pk", filter=PERSON & Q(verdict=YES)),

@@ -122,6 +122,26 @@ def test_what_was_withdrawn_or_said_elsewhere_does_not_count(project, items, own
     assert queue(project, owner) == []
 
 
+def test_items_of_other_projects_on_the_same_direction_are_not_listed(project, items, owner):
+    other = cast_project(owner, name="Other", n=1)
+    Item.objects.filter(project=other).update(direction=items[0].direction_id)
+    machine_says({items[0].direction: YES}, source="run:1")
+    machine_says({items[0].direction: NO}, source="run:2")
+    (found,) = queue(project, owner)
+    assert (found.item_id, found.ruled_yes, found.ruled_no) == (items[0].pk, 1, 1)
+    assert [it.item_id for it in queue(other, owner)] == [other.items.get().pk]
+
+
+def test_of_two_verifiers_the_last_one_counts_once(project, items, owner):
+    judge = machine_says({items[0].direction: YES}, name="few-shot", type="prompt")
+    verified(judge, {items[0].direction: "yes"})
+    second = judge_ensure(type="prompt", name="second verifier", parameters={"verifier": 2})
+    row = Judgement.objects.get(judge=judge, current=True)
+    verification_record(judgement=row, judge=second, answer="no")
+    (found,) = queue(project, owner)
+    assert (found.ruled_yes, found.ruled_no, found.weight, found.uncertainty) == (0, 1, 1, 1.0)
+
+
 def test_an_item_without_a_probability_is_ranked_as_if_it_were_1(project, items, owner):
     machine_says({items[0].direction: YES}, source="run:1")
     machine_says({items[0].direction: NO}, source="run:2")
