@@ -27,20 +27,24 @@ NOT_BENCHMARKS = {"__init__", "harness"}
 
 @dataclass(frozen=True)
 class Figure:
-    """One number with its limit: `short` where it misses it."""
+    """One number with its limit: `short` where it misses it. Without a limit it is never short."""
 
     name: str
     value: float
     unit: str
-    limit: float
-    at_most: bool
+    limit: float | None = None
+    at_most: bool = True
 
     @property
     def ok(self) -> bool:
+        if self.limit is None:
+            return True
         return self.value <= self.limit if self.at_most else self.value >= self.limit
 
     @property
     def line(self) -> str:
+        if self.limit is None:
+            return f"figure {self.name} {number(self.value)} {self.unit}"
         state = "ok" if self.ok else "short"
         return f"figure {self.name} {number(self.value)} {self.unit} limit {number(self.limit)} {state}"
 
@@ -76,6 +80,10 @@ class Bench:
 
     def at_least(self, name: str, value: float, unit: str, limit: float) -> None:
         self.figures.append(Figure(name, value, unit, limit, at_most=False))
+
+    def plain(self, name: str, value: float, unit: str) -> None:
+        """A figure without a limit."""
+        self.figures.append(Figure(name, value, unit))
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from labelapp.autolabel.models import Run
@@ -22,13 +23,15 @@ class RunOptions:
     """How a run asks.
 
     `verify_all`: the verifier is asked whatever the labeler said, as in the post; else only about labels.
-    `order_seed`: the list in another order. `sample`: above 0, the same calls again, not answered by the earlier ones.
+    `order_seed`: each list in another order. `sample`: above 0, the same calls again, not answered by the earlier ones.
+    `draw_seed`: what a measurement draws (wrong labels, lists of a detector) is drawn with it.
     `attempts` for each call. `chunk_items` directions make one job; `in_flight` calls at a time (0: the provider's).
     """
 
     verify_all: bool = True
     order_seed: int | None = None
     sample: int = 0
+    draw_seed: int = 0
     attempts: int = 6
     chunk_items: int = 2000
     in_flight: int = 0
@@ -44,6 +47,32 @@ def options_from_json(stored: dict[str, Any]) -> RunOptions:
 
 
 @dataclass(frozen=True)
+class Subject:
+    """What one item of a run asks about.
+
+    `tokens` are the readout, or the list of `asked`. `asked` is what `RunItem.detail` holds of the question: a
+    `statement` is given to the verifier or detector, and no labeler is asked; a `list` is a detector's, as it is shown.
+    """
+
+    tokens: Sequence[str]
+    asked: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def statement(self) -> str:
+        return str(self.asked.get("statement", ""))
+
+
+def subject_of(readout: Sequence[str], asked: Mapping[str, Any]) -> Subject:
+    return Subject(asked.get("list", readout), asked)
+
+
+def readout_seed(tokens: Sequence[str], seed: int) -> int:
+    """A seed (below 2^63) that depends on the readout and `seed` alone: the same in every database."""
+    text = "\x00".join([str(seed), *tokens])
+    return int.from_bytes(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:8], "big") >> 1
+
+
+@dataclass(frozen=True)
 class Question:
     """One call to be made: what is asked, and how many tokens it takes."""
 
@@ -54,17 +83,35 @@ class Question:
 
 @dataclass(frozen=True)
 class Asker:
-    """The two prompts of a run on one language model."""
+    """The prompts of a run on one language model."""
 
-    labeler: Prompt
+    labeler: Prompt | None
     verifier: Prompt | None
     config: ProviderConfig
     model: str
     options: RunOptions
+    detector: Prompt | None = None
+
+    @property
+    def checker(self) -> Prompt:
+        """Whom a statement is given to, where no labeler is asked."""
+        prompt = self.detector or self.verifier
+        assert prompt is not None
+        return prompt
+
+    def opening(self, subject: Subject) -> Question:
+        """The first call of an item. Raises PromptError where there is nothing to show."""
+        if not subject.statement:
+            return self.label(subject.tokens)
+        # A detector's list is in its order already.
+        order = None if self.detector else self._order(subject.tokens)
+        rendered = render(self.checker, tokens=subject.tokens, label=subject.statement, order_seed=order)
+        return self._question(self.checker, rendered)
 
     def label(self, tokens: Sequence[str]) -> Question:
         """What the labeler is asked about a readout. Raises PromptError where it holds nothing."""
-        return self._question(self.labeler, render(self.labeler, tokens=tokens, order_seed=self.options.order_seed))
+        assert self.labeler is not None
+        return self._question(self.labeler, render(self.labeler, tokens=tokens, order_seed=self._order(tokens)))
 
     def verify(self, tokens: Sequence[str], said: Parsed) -> Question | None:
         """What the verifier is asked about the labeler's answer; None where it is not asked."""
@@ -72,8 +119,12 @@ class Asker:
             return None
         if said.verdict != "interpretable" and not self.options.verify_all:
             return None
-        rendered = render(self.verifier, tokens=tokens, label=said.statement, order_seed=self.options.order_seed)
+        rendered = render(self.verifier, tokens=tokens, label=said.statement, order_seed=self._order(tokens))
         return self._question(self.verifier, rendered)
+
+    def _order(self, tokens: Sequence[str]) -> int | None:
+        seed = self.options.order_seed
+        return None if seed is None else readout_seed(tokens, seed)
 
     def _question(self, prompt: Prompt, rendered: Rendered) -> Question:
         request = request_make(
@@ -90,14 +141,14 @@ class Asker:
 
 def asker_of(run: Run) -> Asker:
     """Raises ProviderError where this process's environment does not name the run's provider."""
-    assert run.labeler is not None
     config = config_of(run.provider, run.llm)
     return Asker(
-        labeler=prompt_of(run.labeler),
+        labeler=prompt_of(run.labeler) if run.labeler else None,
         verifier=prompt_of(run.verifier) if run.verifier else None,
         config=config,
         model=llm_identity(config, run.llm),
         options=options_from_json(run.options),
+        detector=prompt_of(run.detector) if run.detector else None,
     )
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from labelapp.autolabel.asking import Asker, Question
-from labelapp.autolabel.calls import calls_find
+from labelapp.autolabel.asking import Asker, Question, Subject
+from labelapp.autolabel.calls import StoredCall, calls_find
 from workers.llm.errors import PromptError
 from workers.llm.parsing import Parsed, parse
 from workers.llm.prices import Price
@@ -50,18 +50,18 @@ class _Count:
 def estimate_make(
     asker: Asker,
     price: Price | None,
-    readouts: Iterable[Sequence[str]],
+    subjects: Iterable[Subject],
     on_readout: Callable[[int], object] = lambda _: None,
 ) -> Estimate:
-    """Render every labeler's call, and look up which were asked before; `on_readout` hears of each block.
+    """Render every item's first call, and look up which were asked before; `on_readout` hears of each block.
 
     A verifier's call is known where its labeler's answer is stored; elsewhere it is counted as one call of typical
     length. Equal readouts are asked about once.
     """
     count = _Count(price)
     n = 0
-    readouts = iter(readouts)
-    while block := list(islice(readouts, BLOCK)):
+    subjects = iter(subjects)
+    while block := list(islice(subjects, BLOCK)):
         n += len(block)
         _block(asker, block, count)
         on_readout(len(block))
@@ -76,27 +76,38 @@ def estimate_make(
     )
 
 
-def _block(asker: Asker, block: Sequence[Sequence[str]], count: _Count) -> None:
-    labels: dict[str, tuple[Question, Sequence[str]]] = {}
-    for tokens in block:
+def _block(asker: Asker, block: Sequence[Subject], count: _Count) -> None:
+    openings: dict[str, tuple[Question, Subject]] = {}
+    for subject in block:
         try:
-            question = asker.label(tokens)
+            question = asker.opening(subject)
         except PromptError:
             continue  # the item will fail, and cost nothing
         if question.request.hash not in count.seen:
-            labels[question.request.hash] = (question, tokens)
-    count.seen.update(labels)
-    found = calls_find(labels, asker.options.sample)
-    verifies: dict[str, Question] = {}
-    for request_hash, (question, tokens) in labels.items():
-        stored = found.get(request_hash)
-        if stored is None:
-            count.call(question)
-            said = TYPICAL
-        else:
+            openings[question.request.hash] = (question, subject)
+    count.seen.update(openings)
+    found = calls_find(openings, asker.options.sample)
+    for request_hash, (question, _) in openings.items():
+        if request_hash in found:
             count.stored += 1
-            said = parse(asker.labeler, stored.answer)
-        following = asker.verify(tokens, said)
+        else:
+            count.call(question)
+    _verifies(asker, openings, found, count)
+
+
+def _verifies(
+    asker: Asker,
+    openings: Mapping[str, tuple[Question, Subject]],
+    found: Mapping[str, StoredCall],
+    count: _Count,
+) -> None:
+    verifies: dict[str, Question] = {}
+    for request_hash, (_, subject) in openings.items():
+        if subject.statement or asker.labeler is None:
+            continue  # one call is all that these take
+        stored = found.get(request_hash)
+        said = TYPICAL if stored is None else parse(asker.labeler, stored.answer)
+        following = asker.verify(subject.tokens, said)
         if following is None:
             continue
         if stored is None:

@@ -52,7 +52,7 @@ def run_follow(run: Run) -> str:
 def end_sentence(run: Run) -> str:
     run.refresh_from_db()
     tally = run_tally(run)
-    sentence = f"Run {run.pk} is done: {tally.done} directions judged"
+    sentence = f"Run {run.pk} is done: {tally.done} directions {'judged' if run.is_judging else 'answered'}"
     if tally.failed:
         kinds = ", ".join(f"{kind} {n}" for kind, n in tally.errors.items())
         sentence += f", {tally.failed} failed ({kinds}); `{COMMAND} --retry-failed {run.pk}` asks about those again"

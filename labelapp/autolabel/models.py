@@ -124,6 +124,18 @@ class Run(models.Model):
     class Kind(models.TextChoices):
         BASELINE = "baseline"
         LABELS = "labels"
+        DETECTION = "detection"  # picks tokens by the labels of another run
+        RELIABILITY = "reliability"  # asks a judge again; measures it, and judges nothing
+
+    class Purpose(models.TextChoices):
+        """Why a run was made that measures the judge of another one."""
+
+        ORDER = "order", "the same lists in another order"
+        REPEAT = "repeat", "the same calls again"
+        WRONG_LABEL = "wrong_label", "other directions' labels to the verifier"
+        CONTROLS = "controls", "controls"
+        CONTRASTS = "contrasts", "contrasts"
+        DETECTION = "detection", "detection"
 
     kind = models.CharField(max_length=20, choices=Kind.choices, default=Kind.BASELINE)
     judge = models.ForeignKey(Judge, models.PROTECT, related_name="runs")
@@ -135,9 +147,13 @@ class Run(models.Model):
     labeler = models.ForeignKey(PromptVersion, models.PROTECT, related_name="+", null=True, blank=True)
     verifier = models.ForeignKey(PromptVersion, models.PROTECT, related_name="+", null=True, blank=True)
     verifier_judge = models.ForeignKey(Judge, models.PROTECT, related_name="+", null=True, blank=True)
+    detector = models.ForeignKey(PromptVersion, models.PROTECT, related_name="+", null=True, blank=True)
+    # Of a run that measures another one's judge: that run, and how.
+    measured_run = models.ForeignKey("self", models.PROTECT, related_name="measurements", null=True, blank=True)
+    purpose = models.CharField(max_length=20, choices=Purpose.choices, default="", blank=True)
     provider = models.CharField(max_length=100, blank=True)
     llm = models.CharField(max_length=300, blank=True)
-    # How the run asks: see autolabel/options.py.
+    # How the run asks (asking.RunOptions); of a measurement also what it left out, by reason.
     options = models.JSONField(default=dict)
 
     budget = models.BigIntegerField(null=True, blank=True)
@@ -168,6 +184,16 @@ class Run(models.Model):
         return self.price_input is not None
 
     @property
+    def prompts(self) -> list[PromptVersion]:
+        """Those that it asks with, in the order in which they are asked."""
+        return [prompt for prompt in (self.labeler, self.verifier, self.detector) if prompt is not None]
+
+    @property
+    def is_judging(self) -> bool:
+        """Whether its answers are judgements on its directions; else they measure a judge."""
+        return self.kind in (self.Kind.BASELINE, self.Kind.LABELS)
+
+    @property
     def left(self) -> int | None:
         """Of the budget, in nano-dollars; None without one."""
         return None if self.budget is None else self.budget - self.spent - self.lost - self.reserved
@@ -191,10 +217,12 @@ class RunItem(models.Model):
     error = models.TextField(blank=True)
     labeler_call = models.ForeignKey(Call, models.PROTECT, related_name="+", null=True, blank=True)
     verifier_call = models.ForeignKey(Call, models.PROTECT, related_name="+", null=True, blank=True)
+    detector_call = models.ForeignKey(Call, models.PROTECT, related_name="+", null=True, blank=True)
     # The parse of the answers.
     verdict = models.CharField(max_length=20, choices=Verdict.choices, blank=True)
     label = models.CharField(max_length=LABEL_LENGTH, blank=True)
     verification = models.CharField(max_length=10, choices=Verification.Answer.choices, blank=True)
+    # What is asked beyond the readout (asking.Subject), and what else came of it.
     detail = models.JSONField(default=dict)
 
     class Meta:
@@ -222,3 +250,35 @@ class Reservation(models.Model):
 
     def __str__(self) -> str:
         return f"{self.amount} for job {self.job_id}"
+
+
+class PlannedRun(models.Model):
+    """A run before it starts: what was asked for, what it will take, and the run that came of it, if one did."""
+
+    # What was typed, as the form takes it again.
+    typed = models.JSONField(default=dict)
+    # None where a project's directions are of several models.
+    model = models.ForeignKey(Model, models.PROTECT, related_name="+", null=True, blank=True)
+    selection = models.JSONField(default=dict)  # as in Run
+    labeler = models.ForeignKey(PromptVersion, models.PROTECT, related_name="+")
+    verifier = models.ForeignKey(PromptVersion, models.PROTECT, related_name="+", null=True, blank=True)
+    provider = models.CharField(max_length=100)
+    llm = models.CharField(max_length=300)
+    budget = models.BigIntegerField(null=True, blank=True)
+    price_input = models.BigIntegerField(null=True, blank=True)  # for a million tokens; NULL where it is unknown
+    price_output = models.BigIntegerField(null=True, blank=True)
+
+    job = models.OneToOneField(Job, models.PROTECT, related_name="+")  # that estimates it
+    estimate = models.JSONField(default=dict)  # an Estimate (autolabel/estimate.py), as soon as the job is done
+    # Set once, by whoever starts it first.
+    run = models.OneToOneField(Run, models.PROTECT, related_name="planned", null=True, blank=True)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return f"Planned run {self.pk}: {self.title}"
+
+    @property
+    def title(self) -> str:
+        prompts = f"{self.labeler} × {self.verifier}" if self.verifier else str(self.labeler)
+        return f"{prompts}, {self.provider}:{self.llm}"

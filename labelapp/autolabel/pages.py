@@ -15,11 +15,12 @@ from labelapp.atlas.keys import Variant
 from labelapp.atlas.selection import matrix_filter, selection_from_json
 from labelapp.autolabel.models import Run
 from labelapp.autolabel.selection import run_selection_words
+from labelapp.autolabel.selectors import RunTally, run_rate, run_tally
 from labelapp.jobs.selectors import JobProgress, jobs_progress
 from labelapp.judgements.models import Summary, Verdict
 from labelapp.judgements.tables import SUMS, RuleTable, rule_tables
 from labelapp.judgements.visibility import count_is_shown
-from workers.llm.prices import dollars
+from workers.llm.prices import NANO, dollars
 
 Counts = dict[str, int]
 
@@ -70,12 +71,56 @@ def rule_table(run: Run, viewer: User) -> RuleTable | None:
     return next(iter(rule_tables(selected & of_model & Q(judge=run.judge_id), viewer)), None)
 
 
+@dataclass(frozen=True)
+class LiveRun:
+    """A run of a language model at this moment: what changes while it is watched."""
+
+    run: Run
+    tally: RunTally
+    rate: float | None  # directions a second, of late
+
+    @property
+    def seconds_left(self) -> float | None:
+        return self.tally.pending / self.rate if self.rate else None
+
+    @property
+    def rate_words(self) -> str:
+        """ "3.2 a second", "45 a minute"."""
+        if self.rate is None:
+            return ""
+        return f"{self.rate:.3g} a second" if self.rate >= 1 else f"{60 * self.rate:.2g} a minute"
+
+    @property
+    def money(self) -> list[tuple[str, str]]:
+        """What was spent and what is left, with their names."""
+        run = self.run
+        if not run.has_price:
+            return [("Cost", "unknown")]
+        rows = [("Spent", dollars(run.spent))]
+        if run.lost:
+            rows.append(("Lost", f"{dollars(run.lost)} on calls without an answer, which may have been billed"))
+        if run.left is None:
+            return [*rows, ("Budget", "none")]
+        under_way = f", {dollars(run.reserved)} held for calls under way" if run.reserved else ""
+        return [*rows, ("Left", f"{dollars(max(run.left, 0))} of {dollars(run.budget or 0)}{under_way}")]
+
+
+def run_live(run: Run) -> LiveRun:
+    return LiveRun(run, run_tally(run), run_rate(run))
+
+
 def money_words(run: Run) -> str:
     """ "$0.12 spent of $2.00", "cost unknown"."""
     if not run.has_price:
         return "cost unknown"
     words = f"{dollars(run.spent + run.lost)} spent"
     return words if run.budget is None else f"{words} of {dollars(run.budget)}"
+
+
+def dollars_plain(nano: int) -> str:
+    """As a person types it, and exactly: "2.5" for 2500000000."""
+    text = f"{nano // NANO}.{nano % NANO:09d}"
+    return text.rstrip("0").rstrip(".")
 
 
 def selection_words(selection: dict[str, Any]) -> str:

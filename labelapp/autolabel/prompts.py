@@ -52,7 +52,7 @@ def prompts_load(path: Path | None = None) -> list[PromptVersion]:
 
     Doing it again changes nothing. Raises PromptError.
     """
-    prompts = _fixtures() if path is None else prompts_read(path) if path.is_dir() else [prompt_read(path)]
+    prompts = ready_made() if path is None else prompts_read(path) if path.is_dir() else [prompt_read(path)]
     stored = PromptVersion.objects.in_bulk([prompt.digest for prompt in prompts], field_name="digest")
     with transaction.atomic():
         return [stored.get(prompt.digest) or prompt_store(prompt) for prompt in prompts]
@@ -83,5 +83,6 @@ def _prompt(pk: int, digest: str, name: str) -> Prompt:
 
 
 @lru_cache(maxsize=1)
-def _fixtures() -> list[Prompt]:
+def ready_made() -> list[Prompt]:
+    """The prompts that come with the platform, by name."""
     return prompts_read(fixtures_folder()) if fixtures_folder().is_dir() else []

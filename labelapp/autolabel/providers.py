@@ -9,9 +9,9 @@ from typing import Literal
 from django.conf import settings
 
 from labelapp.accounts.models import User
-from labelapp.autolabel.models import ModelPrice
+from labelapp.autolabel.models import ModelPrice, Run
 from workers.llm.errors import ProviderError
-from workers.llm.prices import Price, price_of
+from workers.llm.prices import Price, price_of, prices_listed
 from workers.llm.providers import ProviderConfig, llm_parse, providers
 
 REPLAY: Literal["replay"] = "replay"
@@ -59,6 +59,14 @@ def price_get(config: ProviderConfig, llm: str) -> Price | None:
     given = ModelPrice.objects.filter(provider=config.name, llm=llm).order_by("-pk").first()
     known = {(config.name, llm): Price(given.input, given.output, source="given by a user")} if given else None
     return price_of(config.name, llm, known)
+
+
+def llms_known(config: ProviderConfig) -> list[str]:
+    """Names of a provider's language models that the price list, a given price or a run knows."""
+    names = {llm for provider, llm in prices_listed() if provider == config.name}
+    names.update(ModelPrice.objects.filter(provider=config.name).values_list("llm", flat=True).distinct())
+    names.update(Run.objects.filter(provider=config.name).values_list("llm", flat=True).distinct())
+    return sorted(names)
 
 
 def price_give(config: ProviderConfig, llm: str, price: Price, *, given_by: User | None = None) -> ModelPrice:

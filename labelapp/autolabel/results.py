@@ -35,6 +35,7 @@ class ItemResult:
     state: str
     labeler: AskedCall | None = None
     verifier: AskedCall | None = None
+    detector: AskedCall | None = None
     verdict: str = ""
     label: str = ""
     verification: str = ""
@@ -77,16 +78,17 @@ def label_clean(label: str) -> str:
 
 def _items_update(items: Sequence[ItemResult], ids: dict[str, int]) -> None:
     quote = connection.ops.quote_name
-    columns = ("state", "error_kind", "error", "labeler_call_id", "verifier_call_id", "verdict", "label",
-               "verification", "detail")  # fmt: skip
+    columns = ("state", "error_kind", "error", "labeler_call_id", "verifier_call_id", "detector_call_id",
+               "verdict", "label", "verification", "detail")  # fmt: skip
     statement = (
         f"UPDATE {quote(RunItem._meta.db_table)} SET {', '.join(f'{quote(name)} = %s' for name in columns)} "
         f"WHERE id = %s AND state = '{RunItem.State.PENDING}'"
     )
     rows = [
         (
-            item.state, item.error_kind, item.error, _id(item.labeler, ids), _id(item.verifier, ids), item.verdict,
-            item.label, item.verification, json.dumps(item.detail), item.item_id,
+            item.state, item.error_kind, item.error, _id(item.labeler, ids), _id(item.verifier, ids),
+            _id(item.detector, ids), item.verdict, item.label, item.verification, json.dumps(item.detail),
+            item.item_id,
         )
         for item in items
     ]  # fmt: skip
@@ -124,6 +126,6 @@ def _id(call: AskedCall | None, ids: dict[str, int]) -> int | None:
 
 
 def items_pending(run: Run, job: Job) -> list[Any]:
-    """The items of a job's chunk that are still to be asked, in order: (id, direction, variant, tokens)."""
+    """The items of a job's chunk that are still to be asked, in order: (id, direction, tokens, detail)."""
     rows = RunItem.objects.filter(run=run, chunk=job.params["chunk"], state=RunItem.State.PENDING)
-    return list(rows.order_by("position").values_list("pk", "direction_id", "variant", "direction__tokens"))
+    return list(rows.order_by("position").values_list("pk", "direction_id", "direction__tokens", "detail"))

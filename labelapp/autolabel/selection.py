@@ -9,17 +9,22 @@ from typing import Any
 from django.db.models import QuerySet
 
 from labelapp.accounts.models import User
+from labelapp.atlas.keys import SIDES
 from labelapp.atlas.models import Direction, Model
 from labelapp.atlas.selection import (
+    ALL,
+    NO_CONTROL,
     MatrixSelection,
     SelectionError,
     directions_selected,
     matrix_filter,
     selection_from_json,
+    selection_parse,
 )
 from labelapp.exchange.subjects import subject_get
 from labelapp.judgements.models import Judge, Judgement
 
+SIDE_NAMES = tuple(dict.fromkeys(side for sides in SIDES.values() for side in sides))
 # A project holds what was put into it, controls and all.
 EVERYTHING = MatrixSelection(preprocessings=(), bases=(), controls=())
 
@@ -28,6 +33,7 @@ EVERYTHING = MatrixSelection(preprocessings=(), bases=(), controls=())
 class RunSelection:
     """Of a model's or (with `project`, its short name) a project's directions those in these matrices, with these
     indices and sides; of every list an empty one means all. `not_judged` leaves out what the judge has judged.
+    `sampled`: of these only so many were drawn (0: all).
     """
 
     model: Model | None = None
@@ -36,16 +42,56 @@ class RunSelection:
     indices: tuple[int, ...] = ()
     sides: tuple[str, ...] = ()
     not_judged: bool = False
+    sampled: int = 0
 
     def as_json(self) -> dict[str, Any]:
         """For `Run.selection`; `run_selection_words` reads it."""
-        more = {"project": self.project, "indices": list(self.indices), "sides": list(self.sides)}
+        more = {
+            "project": self.project,
+            "indices": list(self.indices),
+            "sides": list(self.sides),
+            "sampled": self.sampled,
+        }
         given = {name: value for name, value in more.items() if value}
         return self.matrices.as_json() | given | ({"not_judged": True} if self.not_judged else {})
 
     @property
     def words(self) -> str:
         return run_selection_words(self.as_json())
+
+
+def run_selection_from_json(stored: Mapping[str, Any], model: Model | None) -> RunSelection:
+    """What `as_json` made, and the model that is stored beside it."""
+    return RunSelection(
+        model,
+        stored.get("project", ""),
+        selection_from_json(stored),
+        tuple(stored.get("indices", ())),
+        tuple(stored.get("sides", ())),
+        bool(stored.get("not_judged")),
+    )
+
+
+def run_selection_parse(model: Model | None, project: str, typed: Mapping[str, Any]) -> RunSelection:
+    """From what somebody typed on a command line or a page: circuits, layers, preprocessing, basis, control, indices,
+    sides and `not_judged`. What is empty of the first five is a model's own weights, and all that a project holds.
+
+    `model` is the project's one model, or None where it has several. Raises SelectionError.
+    """
+    names = ("circuits", "layers", "preprocessing", "basis", "control")
+    named = {name: typed[name] for name in names if (typed.get(name) or "").strip()}
+    if model is not None:
+        variants = ("preprocessing", "basis", "control")
+        usual = (
+            dict.fromkeys(variants, ALL) if project else dict(zip(variants, ("raw", "svd", NO_CONTROL), strict=True))
+        )
+        matrices = selection_parse(model, **{**usual, **named})
+    elif named:
+        raise SelectionError(f"The project {project} is of several models; leave circuits, layers and the rest out.")
+    else:
+        matrices = EVERYTHING
+    indices, sides = indices_parse(typed.get("indices") or ""), sides_parse(typed.get("sides") or "")
+    return RunSelection(model, project, matrices, indices, sides, bool(typed.get("not_judged")))
 
 
 def run_selection_words(stored: Mapping[str, Any]) -> str:
@@ -60,7 +106,21 @@ def run_selection_words(stored: Mapping[str, Any]) -> str:
         parts.append(f"side {', '.join(sides)}")
     if stored.get("not_judged"):
         parts.append("not yet judged")
+    if sampled := stored.get("sampled"):
+        parts.append(f"{sampled} drawn at random")
     return "; ".join(parts)
+
+
+def run_selection_of(model: Model | None, stored: Mapping[str, Any], *, sampled: int = 0) -> RunSelection:
+    """What `as_json` made, of a run that there is."""
+    return RunSelection(
+        model,
+        stored.get("project", ""),
+        selection_from_json(stored),
+        tuple(stored.get("indices", ())),
+        tuple(stored.get("sides", ())),
+        sampled=sampled,
+    )
 
 
 def directions_of(selection: RunSelection, judge: Judge | None, user: User | None = None) -> QuerySet[Direction]:
@@ -92,7 +152,7 @@ def model_of_project(project: str, user: User | None = None) -> Model | None:
 
 def indices_parse(text: str) -> tuple[int, ...]:
     """`0,5,9-11` as (0, 5, 9, 10, 11); empty and `all` are all. Raises SelectionError."""
-    if text.strip() in ("", "all"):
+    if text.strip() in ("", ALL):
         return ()
     chosen: set[int] = set()
     for part in text.split(","):
@@ -105,6 +165,17 @@ def indices_parse(text: str) -> tuple[int, ...]:
             raise SelectionError(f"The indices {part.strip()!r} run backwards; write {high}-{low}.")
         chosen.update(range(low, high + 1))
     return tuple(sorted(chosen))
+
+
+def sides_parse(text: str) -> tuple[str, ...]:
+    """`read,write` as a tuple; empty and `all` are all. Raises SelectionError."""
+    sides = tuple(dict.fromkeys(side.strip() for side in text.split(",") if side.strip()))
+    if sides == (ALL,):
+        return ()
+    for side in sides:
+        if side not in SIDE_NAMES:
+            raise SelectionError(f"There is no side {side!r}; choose among {', '.join(SIDE_NAMES)}.")
+    return sides
 
 
 def _ranges(numbers: list[int]) -> str:

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 from django.db.models import Count, QuerySet
+from django.utils import timezone
 
 from labelapp.atlas.models import Direction, Model
 from labelapp.atlas.selection import MatrixSelection, directions_selected
 from labelapp.autolabel.models import Run, RunItem
+from labelapp.jobs.models import State
 from labelapp.judgements.models import Judge, Judgement
+
+# The rate of a run is that of its last minute, or of so many judgements where these were quicker.
+RATE_SECONDS = 60
+RATE_JUDGEMENTS = 1000
 
 
 def runs_recent() -> QuerySet[Run]:
@@ -55,3 +62,17 @@ def run_errors(run: Run) -> dict[str, int]:
     """How many items failed for each kind of error, the most frequent first."""
     failed = RunItem.objects.filter(run=run, state=RunItem.State.FAILED)
     return dict(failed.values_list("error_kind").annotate(n=Count("pk")).order_by("-n", "error_kind"))
+
+
+def run_rate(run: Run) -> float | None:
+    """Directions that a run at work has judged a second of late; None where it is not at work or has judged none."""
+    if run.job.state != State.RUNNING:
+        return None
+    now = timezone.now()
+    since = max(now - timedelta(seconds=RATE_SECONDS), run.job.started_at or now)
+    rows = Judgement.objects.filter(source=run.source, judge=run.judge_id).order_by("-pk")
+    times = [at for at in rows.values_list("created_at", flat=True)[:RATE_JUDGEMENTS] if at >= since]
+    if len(times) == RATE_JUDGEMENTS:
+        since = min(times)
+    seconds = (now - since).total_seconds()
+    return len(times) / seconds if times and seconds > 0 else None

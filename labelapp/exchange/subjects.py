@@ -34,6 +34,8 @@ Extras = Callable[[str, Iterable[int]], dict[int, dict[str, Any]]]
 # By kind; each takes the name behind the colon and the person who asks (None on the command line), and
 # raises ExportError where there is no such subject or the person may not have it.
 SUBJECTS: dict[str, Callable[[str, User | None], Subject]] = {}
+# By kind: names and titles of the subjects that a person may have, for forms that offer them.
+LISTS: dict[str, Callable[[User], list[tuple[str, str]]]] = {}
 # By kind, what rooms above the subject's own add to its rows.
 _extras: dict[str, list[Extras]] = {}
 
@@ -61,3 +63,8 @@ def _with_added(subject: Subject, kind: str, name: str) -> Callable[[Iterable[in
         return rows
 
     return extras
+
+
+def subjects_listed(kind: str, user: User) -> list[tuple[str, str]]:
+    """Name and title of each subject of a kind that a person may have."""
+    return LISTS[kind](user) if kind in LISTS else []

@@ -51,6 +51,7 @@ def progress_context(job: Job, poll: str = "", user: User | AnonymousUser | None
         "job": job,
         "progress": progress,
         "left": max(progress.total - progress.done, 0),
+        "seconds_left": progress.seconds_left,
         "poll": poll or reverse("jobs:progress", args=[job.pk]),
         "waits_for_worker": not progress.is_over and not _is_served(job),
     }

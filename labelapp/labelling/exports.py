@@ -38,5 +38,11 @@ def project_subject(slug: str, user: User | None) -> Subject:
     )
 
 
+def projects_exportable(user: User) -> list[tuple[str, str]]:
+    """Short name and name of the projects that a person may export, newest first."""
+    found = Project.objects.filter(memberships__user=user, memberships__role__in=REVIEWING_ROLES)
+    return list(found.order_by("-pk").distinct().values_list("slug", "name"))
+
+
 def _may_export(project: Project, user: User) -> bool:
     return Membership.objects.filter(project=project, user=user, role__in=REVIEWING_ROLES).exists()

@@ -6,7 +6,7 @@ from math import sqrt
 from statistics import NormalDist
 
 
-def wilson_interval(successes: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
+def wilson_interval(successes: float, n: float, confidence: float = 0.95) -> tuple[float, float]:
     """The score interval for a binomial proportion (Wilson 1927, "Probable inference, the law of succession, and
     statistical inference").
 
@@ -14,6 +14,7 @@ def wilson_interval(successes: int, n: int, confidence: float = 0.95) -> tuple[f
 
         (p + z²/2n ± z √(p(1 − p)/n + z²/4n²)) / (1 + z²/n)
 
+    Both counts may be fractions, as an effective sample size is one (`statistics.clusters`).
     It keeps its coverage at small n and near 0 and 1, where p ± z √(p(1 − p)/n) does not, and never leaves 0 to 1.
 
     Raises ValueError unless n ≥ 1, 0 ≤ successes ≤ n and 0 < confidence < 1.

@@ -1,11 +1,17 @@
 """Who gets what from every address, with every method: a table, and a walk over all addresses that it must cover."""
 
 import pytest
+from django.conf import settings
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import transaction
 from django.test import Client
 from django.urls import reverse
 
+from labelapp.autolabel.planned import planned_create
+from labelapp.autolabel.prompts import fixtures_folder, prompt_get, prompts_load
+from labelapp.autolabel.providers import llm_get
+from labelapp.autolabel.runs import run_plan
+from labelapp.autolabel.selection import RunSelection
 from labelapp.autolabel.services import baseline_run_start
 from labelapp.exchange.imports import upload_start
 from labelapp.exchange.services import export_start, export_write
@@ -33,6 +39,7 @@ REVIEWING = (302, 302, 403, 403, 404, 302)
 OPEN = (200,) * 6
 STARTED = (302, 403, 403, 403, 403, 302)  # who started it, and nobody else, may say what becomes of it
 
+READY_MADE = "labeler-zero-shot.yaml"
 # By name: what GET and what POST answer to each of PEOPLE.
 EXPECTED = {
     "home": (MOVED, NOT_AT_ALL),
@@ -56,6 +63,17 @@ EXPECTED = {
     "autolabel:run": (EVERYBODY, NOT_AT_ALL),
     "autolabel:progress": (EVERYBODY, NOT_AT_ALL),
     "autolabel:retry_failed": (NOT_AT_ALL, STARTED),
+    "autolabel:measure": (NOT_AT_ALL, STARTED),
+    "autolabel:resume": (NOT_AT_ALL, STARTED),
+    "autolabel:new": (EVERYBODY, (422, 422, 422, 422, 422, 302)),  # nothing is typed
+    "autolabel:price": (EVERYBODY, NOT_AT_ALL),
+    "autolabel:planned": (OWN, NOT_AT_ALL),
+    "autolabel:planned_progress": (OWN, NOT_AT_ALL),
+    "autolabel:planned_start": (NOT_AT_ALL, (302, 404, 404, 404, 404, 302)),
+    "autolabel:prompts": (EVERYBODY, NOT_AT_ALL),
+    "autolabel:prompt": (EVERYBODY, NOT_AT_ALL),
+    "autolabel:prompt_new": (EVERYBODY, MOVED),
+    "autolabel:prompt_preview": (NOT_AT_ALL, EVERYBODY),
     "autolabel:audits": (EVERYBODY, NOT_AT_ALL),
     "autolabel:audit": (EVERYBODY, NOT_AT_ALL),
     "labelling:projects": (EVERYBODY, NOT_AT_ALL),
@@ -98,10 +116,26 @@ def people(owner, reviewer, annotator, outsider, make_user):
     return [users.get(name) for name in PEOPLE]
 
 
+def planned_by(user, model):
+    """A run of a language model that is planned and not estimated yet."""
+    config, llm = llm_get("walk:tiny-1")
+    plan = run_plan(
+        selection=RunSelection(model),
+        labeler=prompt_get("labeler-zero-shot-chat", "labeler"),
+        verifier=None,
+        config=config,
+        llm=llm,
+        user=user,
+    )
+    return planned_create(plan, budget=None, user=user, typed={})
+
+
 @pytest.fixture
-def walk(people):
+def walk(people, monkeypatch):
     """name → (address, what is posted there), where everything in the address exists and is the owner's."""
     owner, reviewer, annotator, viewer, *_ = people
+    monkeypatch.setattr(settings, "LLM_ENVIRONMENT", {"TEALEAVES_LLM_WALK_URL": "http://127.0.0.1:9/v1"})
+    prompts_load()
     project = cast_project(owner, reviewer, annotator, viewer)
     first, second = project.items.select_related("direction__matrix__model")[:2]
     judge = machine_says({first.direction: "interpretable", second.direction: "not_interpretable"})
@@ -122,9 +156,16 @@ def walk(people):
         "neurons.jsonl", b'{"model": "m", "circuit": "mlp_in", "layer": 0, "index": 0, "tokens": ["a"]}'
     )
     imported = upload_start(file=file, revision="", user=owner)
+    planned = planned_by(owner, model)
     arguments = {
         "jobs:control": [run.job_id],
+        "autolabel:resume": [run.pk],
+        "autolabel:planned": [planned.pk],
+        "autolabel:planned_progress": [planned.pk],
+        "autolabel:planned_start": [planned.pk],
+        "autolabel:prompt": ["verifier-few-shot-chat", 1],
         "autolabel:retry_failed": [run.pk],
+        "autolabel:measure": [run.pk],
         "autolabel:audits": [f"run-{run.pk}"],
         "autolabel:audit": [f"run-{run.pk}", "generic"],
         "imports:detail": [imported.pk],
@@ -162,6 +203,7 @@ def walk(people):
     }
     posted = {
         "autolabel:start": {"model": model.pk},
+        "autolabel:prompt_new": {"as": "yaml", "yaml": "name: one\n" + (fixtures_folder() / READY_MADE).read_text()},
         "jobs:control": {"act": "cancel"},
         "labelling:judge": {"verdict": "unsure"},
         "review:decide": {"verdict": "unsure"},

@@ -90,3 +90,18 @@ def plan_for(model, *, verifier: str | None = "check", llm: str = "test:tiny-1",
 
 def start(model, *, budget: int | None = None, **options):
     return run_start(plan_for(model, **options), budget=budget)
+
+
+def detector_store():
+    """A detector, stored."""
+    return prompt_store_mapping(
+        {
+            "name": "picks",
+            "kind": "detector",
+            "style": "zero-shot",
+            "endpoint": "chat",
+            "instruction": "Write the numbers of the items that fit the interpretation.",
+            "item_format": "Interpretation: {label}\nList:\n{list}\nNumbers:",
+            "max_tokens": 60,
+        }
+    )

@@ -42,6 +42,17 @@ def test_it_says_what_it_will_cost_asks_and_judges(llm, prompts, capsys):
 
 
 @pytest.mark.django_db(transaction=True)
+def test_an_unknown_price_is_said_to_be_unknown_and_is_never_0(llm, prompts, capsys):
+    model = atlas(2)
+    with pytest.raises(CommandError, match="give --yes"):
+        autolabel("--model", model.name, *WHO)
+    assert "price      unknown; --price-in and --price-out give it" in capsys.readouterr().out
+    autolabel("--model", model.name, *WHO, "--yes")
+    assert "$0" not in capsys.readouterr().out
+    assert set(Call.objects.values_list("cost", flat=True)) == {None}
+
+
+@pytest.mark.django_db(transaction=True)
 def test_a_selection_is_narrowed_down(llm, prompts, capsys, owner):
     model = atlas(8)
     autolabel("--model", model.name, *WHO, "--indices", "0-1", "--layers", "0", "--circuits", "ov", "--yes")

@@ -34,7 +34,7 @@ def test_the_baseline_is_started_from_the_page(matrix, owner, owner_client):
     assert run.created_by == owner and run.model == matrix.model
     html = owner_client.get(response.url).content.decode()
     assert "offline baseline (no language model)" in html and "No worker is running" in html
-    assert f'hx-get="{reverse("autolabel:progress", args=[run.pk])}"' in html
+    assert f'hx-get="{reverse("autolabel:progress", args=[run.pk])}?paused=0"' in html
 
 
 def test_the_page_chooses_bases_and_controls(matrix, owner_client):

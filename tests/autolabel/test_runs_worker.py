@@ -7,12 +7,13 @@ import pytest
 from django.conf import settings
 
 from labelapp.autolabel.models import Call, Run, RunItem
+from labelapp.autolabel.runs import failed_again
 from labelapp.jobs.control import job_cancel, job_pause, job_resume
 from labelapp.jobs.models import Job, State
 from labelapp.jobs.selectors import job_progress
 from labelapp.judgements.models import Judgement
 from labelapp.judgements.services import summaries_verify
-from tests.autolabel.conftest import KEY, atlas, start
+from tests.autolabel.conftest import KEY, atlas, provider_set, start
 from tests.support.waiting import wait_for
 from tests.support.workers import WorkerProcess
 
@@ -67,6 +68,51 @@ def test_kill_9_pays_for_no_answered_call_again(llm, prompts, llm_worker):
     assert 2 * n <= asked <= 2 * n + 2 * IN_FLIGHT
     # What is stored is not kept twice; the file goes just after the job's end.
     wait_for(lambda: not set((settings.DATA_DIR / "answers").glob("*/*")) - left_by_others)
+
+
+# What passes if the call is made again, and what does not, with the kind of error that it leaves.
+PASSING = [
+    {"do": "rate_limit", "retry_after": "0.2"},
+    {"do": "rate_limit"},
+    {"do": "status", "status": 500},
+    {"do": "hang"},
+    {"do": "cut"},
+    {"do": "cut_body"},
+    {"do": "half_json"},
+    {"do": "not_json"},
+    {"do": "wrong_schema"},
+    {"do": "slow", "seconds": 0.5},
+]
+LASTING = [
+    ({"do": "rate_limit"}, "rate_limited"),
+    ({"do": "status", "status": 503}, "server_error"),
+    ({"do": "hang"}, "timed_out"),
+    ({"do": "cut"}, "disconnected"),
+    ({"do": "half_json"}, "bad_answer"),
+    ({"do": "empty"}, "empty"),
+    ({"do": "status", "status": 400}, "refused"),
+]
+
+
+def test_a_worker_brings_every_item_to_its_end_whatever_the_server_does(llm, prompts, llm_worker, monkeypatch):
+    provider_set(monkeypatch, TIMEOUT="4")
+    rules = [{"when": f"word{number}x", "times": 1, **trouble} for number, trouble in enumerate(PASSING)]
+    rules += [{"when": f"word{number}x", **trouble} for number, (trouble, _) in enumerate(LASTING, len(PASSING))]
+    llm.tell(rules=rules)
+    llm_worker()
+    n = 40
+    run = start(atlas(n), attempts=3)
+    wait_over(run)
+    failed = RunItem.objects.filter(run=run, state="failed")
+    kinds = {item.direction.tokens[0].strip().partition("x")[0]: item.error_kind for item in failed}
+    assert kinds == {f"word{number}": kind for number, (_, kind) in enumerate(LASTING, len(PASSING))}
+    assert all(item.error and KEY not in item.error for item in failed)
+    assert Judgement.objects.filter(source=run.source).count() == n - len(LASTING), "an error is no verdict"
+    llm.tell(reset=True)
+    assert failed_again(run) == len(LASTING)
+    wait_over(run)
+    assert_answered_once(run, n)
+    assert llm.seen()["counts"]["asked"] == 2 * len(LASTING)
 
 
 def test_two_workers_share_a_run_and_ask_nothing_twice(llm, prompts, llm_worker):

@@ -125,6 +125,40 @@ def test_follow_ups_come_from_the_outcomes(server, config):
     assert texts == {"most of these words relate to animals.": 10, "yes": 10}
 
 
+def test_after_a_wait_for_work_all_members_are_at_work_again_at_once():
+    """While one waits in the generator the others wait for it; then they do not follow one in each turn of the loop."""
+    at_work, turns, there_is_work = 0, 0, asyncio.Event()
+    over = asyncio.Event()
+
+    class Endless:
+        async def call(self, request):
+            nonlocal at_work
+            at_work += 1
+            await over.wait()
+            raise CallError("refused", "It is over.")
+
+    async def work():
+        for number in range(60):
+            if number == 10:
+                await there_is_work.wait()
+            yield Work(number, chat())
+
+    async def act():
+        nonlocal turns
+        running = asyncio.create_task(execute(work(), Endless(), in_flight=60, on_outcome=lambda _: None))
+        while at_work < 10:
+            await asyncio.sleep(0)
+        there_is_work.set()
+        while at_work < 60:
+            turns += 1
+            await asyncio.sleep(0)
+        over.set()
+        await running
+
+    asyncio.run(asyncio.wait_for(act(), 60))
+    assert turns <= 5
+
+
 def test_stop_finishes_what_is_under_way_and_sends_nothing_more(server, config):
     server.tell(latency=0.3)
     outcomes = []

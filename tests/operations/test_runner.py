@@ -103,6 +103,11 @@ def test_a_figure_is_one_line(value, at_most, line):
     assert harness.Figure("time", value, "s", 2, at_most).line == line
 
 
+def test_a_figure_without_a_limit_is_never_short():
+    figure = harness.Figure("time", 1.23456, "s")
+    assert figure.line == "figure time 1.235 s" and figure.ok
+
+
 def test_pairs_are_compared_pair_by_pair():
     times = harness.Paired([1.0, 2.0, 10.0], [2.0, 4.0, 20.0])
     assert (times.medians, times.difference, times.ratio) == ((2.0, 4.0), 2.0, 2.0)

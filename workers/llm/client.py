@@ -12,6 +12,9 @@ import json
 import logging
 import math
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from workers.llm.errors import CallError, first_line
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
     import openai
 
 CONNECT_SECONDS = 10.0
+# The HTTP client looks at all its connections for each call: with 64 of them that takes a sixth of its CPU time.
+CALLS_A_CLIENT = 16
 # Nothing was sent yet when these are raised, so nothing can be billed.
 _BEFORE_SENDING = {"ConnectError", "ConnectTimeout", "PoolTimeout", "UnsupportedProtocol", "ProxyError"}
 # A gateway gave up; the server behind it may not have.
@@ -40,8 +45,16 @@ def client_open(config: ProviderConfig) -> Provider:
     return ReplayProvider(config) if config.kind == "replay" else OpenAIProvider(config)
 
 
+@dataclass(eq=False)
+class _Line:
+    """A client and how many calls are under way on it."""
+
+    client: openai.AsyncOpenAI
+    calls: int = 0
+
+
 class OpenAIProvider:
-    """A server that speaks the OpenAI protocol."""
+    """A server that speaks the OpenAI protocol; many calls at a time share several clients."""
 
     def __init__(self, config: ProviderConfig) -> None:
         import openai
@@ -53,17 +66,7 @@ class OpenAIProvider:
                 logger.setLevel(logging.WARNING)
         self._openai = openai
         self._config = config
-        # An empty string, not None: the client would take OpenAI's from the environment and send it elsewhere.
-        account = None if config.is_openai else ""
-        self._client: openai.AsyncOpenAI = openai.AsyncOpenAI(
-            api_key=config.key or "none",
-            base_url=config.base_url,
-            max_retries=0,
-            timeout=openai.Timeout(config.timeout, connect=min(config.timeout, CONNECT_SECONDS)),
-            organization=account,
-            project=account,
-        )
-        self._chat = self._client.chat.completions.with_raw_response
+        self._lines = [self._open()]
 
     async def call(self, request: Request) -> Answer:
         """See `Provider`. The client's time-outs are for each read; this one is for the whole call."""
@@ -84,7 +87,36 @@ class OpenAIProvider:
         return answer_read(body, request, latency=time.perf_counter() - started)
 
     async def close(self) -> None:
-        await self._client.close()
+        for line in self._lines:
+            await line.client.close()
+
+    def _open(self) -> _Line:
+        config = self._config
+        # An empty string, not None: the client would take OpenAI's from the environment and send it elsewhere.
+        account = None if config.is_openai else ""
+        return _Line(
+            self._openai.AsyncOpenAI(
+                api_key=config.key or "none",
+                base_url=config.base_url,
+                max_retries=0,
+                timeout=self._openai.Timeout(config.timeout, connect=min(config.timeout, CONNECT_SECONDS)),
+                organization=account,
+                project=account,
+            )
+        )
+
+    @contextmanager
+    def _client(self) -> Iterator[openai.AsyncOpenAI]:
+        """The client with the fewest calls under way, or another one where each has enough."""
+        line = min(self._lines, key=lambda line: line.calls)
+        if line.calls >= CALLS_A_CLIENT:
+            line = self._open()
+            self._lines.append(line)
+        line.calls += 1
+        try:
+            yield line.client
+        finally:
+            line.calls -= 1
 
     async def _send(self, request: Request) -> str | bytes:
         """The body of the response, as it came.
@@ -101,13 +133,16 @@ class OpenAIProvider:
         from workers.llm.schemas import FORMS
 
         form = FORMS[request.schema]
-        raw = await self._chat.parse(messages=messages, response_format=form, **parameters)
-        return raw.content
+        with self._client() as client:
+            chat = client.chat.completions.with_raw_response
+            raw = await chat.parse(messages=messages, response_format=form, **parameters)
+            return raw.content
 
     async def _post(self, path: str, body: dict[str, Any]) -> str:
         # Only this provider's key: the client would send an OPENAI_ADMIN_KEY of the environment as well.
         options: Any = {"security": {"bearer_auth": True}}
-        return await self._client.post(path, cast_to=str, body=body, options=options)
+        with self._client() as client:
+            return await client.post(path, cast_to=str, body=body, options=options)
 
     def _timed_out(self, *, before_sending: bool = False) -> CallError:
         return CallError(

@@ -115,7 +115,9 @@ class _Execution:
         self.may_pay_again = may_pay_again
         self.stopping = asyncio.Event()
         self.failure: BaseException | None = None
-        self.drawing = asyncio.Lock()
+        # Not a lock: members that once queue for a lock get it one in each turn of the loop, and never catch up.
+        self.is_drawing = False
+        self.drew = asyncio.Event()
         # Those that wait for work or before an attempt: nothing of theirs is under way, so a stop may end them.
         self.waiting: set[asyncio.Task[None]] = set()
 
@@ -156,8 +158,18 @@ class _Execution:
             self.halt()
 
     async def draw(self, drawn: AsyncGenerator[Work, None]) -> Work | None:
-        async with self.drawing:
-            return None if self.stopping.is_set() else await anext(drawn, None)
+        """The next piece of work; a generator gives one at a time."""
+        while self.is_drawing:
+            await self.drew.wait()
+        if self.stopping.is_set():
+            return None
+        self.is_drawing = True
+        self.drew.clear()
+        try:
+            return await anext(drawn, None)
+        finally:
+            self.is_drawing = False
+            self.drew.set()
 
     async def unless_stopped(self, waiting: Awaitable[Result]) -> Result | None:
         """What is waited for, or None where the run was stopped meanwhile."""

@@ -60,6 +60,11 @@ def price_of(
     return _prices(str(path or PRICES)).get((provider, model))
 
 
+def prices_listed(path: Path | str | None = None) -> list[tuple[str, str]]:
+    """The provider and name of every language model in the list of prices."""
+    return sorted(_prices(str(path or PRICES)))
+
+
 def price_make(
     input_dollars: str | Decimal, output_dollars: str | Decimal, *, source: str = "", date: str = ""
 ) -> Price:

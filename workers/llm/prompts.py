@@ -118,21 +118,58 @@ def prompt_to_mapping(prompt: Prompt) -> dict[str, Any]:
     return mapping
 
 
-def prompt_read(path: Path | str) -> Prompt:
-    """The prompt of a YAML file; its name is the file's unless the file gives one. Raises PromptError."""
+def prompt_to_yaml(prompt: Prompt) -> str:
+    """The text of a YAML file that `prompt_read` takes, and that asks the same."""
+    return yaml_text(prompt_to_mapping(prompt))
+
+
+def yaml_text(value: Any) -> str:
+    """Values of a prompt as YAML that people like to read: long texts as blocks, lists of tokens on one line."""
     import yaml
 
+    class Dumper(yaml.SafeDumper):
+        """With its own way to write texts of several lines."""
+
+    Dumper.add_representer(
+        str,
+        lambda dumper, text: dumper.represent_scalar(
+            "tag:yaml.org,2002:str", text, style="|" if "\n" in text else None
+        ),
+    )
+    return str(
+        yaml.dump(value, Dumper=Dumper, sort_keys=False, allow_unicode=True, default_flow_style=None, width=10**6)
+    )
+
+
+def yaml_parse(text: str, what: str) -> Any:
+    """The values of a YAML text; `what` names it in the sentence. Raises PromptError.
+
+    Aliases are refused: a short text with aliases of aliases stands for more than a memory holds.
+    """
+    import yaml
+
+    try:
+        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
+            raise PromptError(f"{what} has a YAML alias (*name); write the value out in its place.")
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        place = getattr(error, "problem_mark", None)
+        line = f" (line {place.line + 1})" if place else ""
+        raise PromptError(f"{what} is not YAML: {first_line(error)}{line}.") from error
+    except (ValueError, OverflowError, RecursionError) as error:  # a date that is none, too many brackets
+        raise PromptError(f"{what} is not YAML: {first_line(error)}.") from error
+
+
+def prompt_read(path: Path | str) -> Prompt:
+    """The prompt of a YAML file; its name is the file's unless the file gives one. Raises PromptError."""
     path = Path(path)
     try:
-        mapping = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise PromptError(f"The prompt file {path} cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:
         raise PromptError(f"The prompt file {path} is not UTF-8 text.") from error
-    except yaml.YAMLError as error:
-        place = getattr(error, "problem_mark", None)
-        line = f" (line {place.line + 1})" if place else ""
-        raise PromptError(f"The prompt file {path} is not YAML: {first_line(error)}{line}.") from error
+    mapping = yaml_parse(text, f"The prompt file {path}")
     if not isinstance(mapping, dict):
         raise PromptError(f"The prompt file {path} holds no fields; see fixtures/prompts for examples.")
     try:

@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from workers.llm.errors import PromptError
@@ -135,6 +136,7 @@ def exemplars_of(prompt: Prompt, seed: int | None) -> tuple[Exemplar, ...]:
     return tuple(prompt.exemplars[place] for place in order[:count])
 
 
+@lru_cache(maxsize=64)  # of a few prompts in thousands of calls
 def _exemplars(prompt: Prompt, seed: int | None) -> str:
     return "\n\n".join(
         fill(

@@ -68,7 +68,7 @@ class Request:
             "identity": self.identity,
             "endpoint": self.endpoint,
             "model": self.model,
-            "messages": [asdict(message) for message in self.messages],
+            "messages": [{"role": message.role, "content": message.content} for message in self.messages],
             "text": self.text,
             "parameters": dict(self.parameters),
             "schema": self.schema,

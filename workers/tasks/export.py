@@ -1,4 +1,4 @@
-"""Tasks that write files for download, that read files that were uploaded, and that aggregate what people say."""
+"""Tasks that write files for download, read uploaded files, estimate runs and aggregate votes: short ones."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from pathlib import Path
 
 from django.core.files.storage import default_storage
 
+from labelapp.atlas.selection import SelectionError
+from labelapp.autolabel.models import PlannedRun
+from labelapp.autolabel.planned import planned_estimate
 from labelapp.exchange.imports import ImportRefusedError, readouts_count
 from labelapp.exchange.imports import readouts_import as service_readouts_import
 from labelapp.exchange.models import Export, Import
@@ -17,6 +20,7 @@ from labelapp.jobs.models import Job
 from labelapp.jobs.services import job_completion
 from labelapp.review.aggregation import AggregationError, aggregation_write, votes_of
 from labelapp.review.models import Aggregation
+from workers.llm.errors import LlmError
 from workers.tasks.base import ProgressReport, job_task
 
 
@@ -56,3 +60,14 @@ def votes_aggregate(job: Job) -> None:
     found = aggregate(votes, aggregation.method)
     with job_completion(job):
         aggregation_write(aggregation, votes, found)
+
+
+@job_task("workers.tasks.export.run_estimate", user_errors=lambda: (LlmError, ExportError, SelectionError))
+def run_estimate(job: Job) -> None:
+    """Count the calls, tokens and money that a planned run will take."""
+    planned = PlannedRun.objects.select_related("model", "labeler", "verifier", "created_by").get(
+        pk=job.params["planned"]
+    )
+    estimate = planned_estimate(planned, ProgressReport(job).step)
+    with job_completion(job):
+        PlannedRun.objects.filter(pk=planned.pk).update(estimate=estimate)

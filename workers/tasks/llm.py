@@ -7,7 +7,7 @@ import logging
 
 from django.conf import settings
 
-from labelapp.autolabel.asking import Asker, asker_of, price_of_run
+from labelapp.autolabel.asking import Asker, asker_of, price_of_run, subject_of
 from labelapp.autolabel.models import Run
 from labelapp.autolabel.money import reservation_open
 from labelapp.autolabel.results import items_pending
@@ -28,9 +28,12 @@ logger = logging.getLogger(__name__)
 @job_task("workers.tasks.llm.run_chunk", user_errors=lambda: (PromptError, ProviderError))
 def run_chunk(job: Job) -> None:
     """Ask about the pending items of one chunk of a run, until all are done or failed, or it is to stop."""
-    run = Run.objects.select_related("judge", "verifier_judge", "labeler", "verifier", "job").get(pk=job.params["run"])
+    related = ("judge", "verifier_judge", "labeler", "verifier", "detector", "job")
+    run = Run.objects.select_related(*related).get(pk=job.params["run"])
     asker = asker_of(run)
-    items = [Item(pk, direction_id, tokens) for pk, direction_id, _, tokens in items_pending(run, job)]
+    items = [
+        Item(pk, direction_id, subject_of(tokens, asked)) for pk, direction_id, tokens, asked in items_pending(run, job)
+    ]
     reservation_open(run.pk, job)
     with Journal(job) as journal:
         chunk = asyncio.run(_ask(run, job, asker, items, journal))

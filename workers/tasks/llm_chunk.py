@@ -39,6 +39,8 @@ SETTLE_SECONDS = 1.0
 LOOK_UP_SECONDS = 0.05
 # Items are rendered shortly before their turn, so many at once, while fewer calls than that wait.
 RENDERED_AHEAD = 256
+# In one go: the loop stands still meanwhile, and the first calls of a run wait for no more than they need.
+RENDERED_AT_ONCE = 64
 # A worker that is told to stop waits so long for the calls under way.
 DRAIN_SECONDS = 10.0
 # So many calls in a row that fail like this will go on failing: a wrong key, a server that is away.
@@ -168,7 +170,8 @@ class ChunkRun:
                 self._changed.set()
             if self._all_rendered and self._open == 0:
                 self._changed.set()
-            await asyncio.sleep(LOOK_UP_SECONDS)
+            is_short = len(self._labelers) < RENDERED_AT_ONCE and not self._all_rendered
+            await asyncio.sleep(0 if is_short else LOOK_UP_SECONDS)
 
     def _sought(self, ask: Ask, stored: StoredCall | None) -> None:
         if stored is not None:
@@ -180,34 +183,46 @@ class ChunkRun:
             self._batch.regained += cost or 0
             self._batch.calls.append((ask, cost))
             self._answered(ask, recovered)
-        elif ask.take_up == self._labeled:
+        elif ask.is_opening:
             self._labelers.append(ask)
         else:
             self._verifiers.append(ask)
 
     def _render_ahead(self) -> None:
         rendered = 0
-        while not self._all_rendered and len(self._labelers) + rendered < RENDERED_AHEAD:
+        wanted = min(RENDERED_AT_ONCE, RENDERED_AHEAD - len(self._labelers))
+        while not self._all_rendered and rendered < wanted:
             item = next(self._unrendered, None)
             if item is None:
                 self._all_rendered = True
                 return
             rendered += 1
             try:
-                question = self.asker.label(item.tokens)
+                question = self.asker.opening(item.subject)
             except PromptError as error:
                 self._fail(item, "prompt", str(error))
                 continue
-            assert self.run.labeler_id is not None
-            item.labeler = ask = self._ask(question, self.run.labeler_id, self._labeled)
+            if item.subject.statement:
+                version = self.run.detector_id or self.run.verifier_id
+                item.checker = ask = self._ask(question, version, self._finish, is_opening=True)
+            else:
+                item.labeler = ask = self._ask(question, self.run.labeler_id, self._labeled, is_opening=True)
             self._join(item, ask)
 
-    def _ask(self, question: Question, prompt_version_id: int, take_up: Callable[[Item], None]) -> Ask:
+    def _ask(
+        self,
+        question: Question,
+        prompt_version_id: int | None,
+        take_up: Callable[[Item], None],
+        *,
+        is_opening: bool = False,
+    ) -> Ask:
         """The call of a question; items that ask the same share it."""
         ask = self._asks.get(question.request.hash)
         if ask is None:
+            assert prompt_version_id is not None
             bound = self.price.cost(question.most.prompt, question.most.completion) if self.price else 0
-            ask = Ask(question, prompt_version_id, take_up, bound)
+            ask = Ask(question, prompt_version_id, take_up, bound, is_opening)
             self._asks[ask.hash] = ask
             self._unsought.append(ask)
             self._open += 1
@@ -276,16 +291,16 @@ class ChunkRun:
 
     def _labeled(self, item: Item) -> None:
         assert item.labeler is not None and item.labeler.answer is not None
+        assert self.asker.labeler is not None
         item.said = parse(self.asker.labeler, item.labeler.answer)
         try:
-            question = self.asker.verify(item.tokens, item.said)
+            question = self.asker.verify(item.subject.tokens, item.said)
         except PromptError as error:
             self._fail(item, "prompt", str(error))
             return
         if question is None:
             self._finish(item)
             return
-        assert self.run.verifier_id is not None
         item.verifier = ask = self._ask(question, self.run.verifier_id, self._finish)
         self._join(item, ask)
 
@@ -335,6 +350,7 @@ class ChunkRun:
         items = [result() for result in batch.items]
         ids = results_write(
             self.run, self.job, calls=calls, items=items, money=batch.money, done=min(done, self.total),
+            judges=self.run.is_judging,
         )  # fmt: skip
         return [(ask, ids[ask.hash]) for ask, _ in batch.calls]
 

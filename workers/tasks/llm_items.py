@@ -6,11 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from labelapp.autolabel.asking import Asker, Question
+from labelapp.autolabel.asking import Asker, Question, Subject
 from labelapp.autolabel.calls import confidence_of
+from labelapp.autolabel.drawing import picks_counted
 from labelapp.autolabel.models import RunItem
 from labelapp.autolabel.money import Settlement
 from labelapp.autolabel.results import AskedCall, ItemResult, label_clean
+from labelapp.judgements.models import Verdict
 from workers.llm.errors import CallError
 from workers.llm.execution import Work
 from workers.llm.parsing import Parsed, parse
@@ -21,9 +23,10 @@ from workers.llm.requests import Answer
 class Item:
     id: int
     direction_id: int
-    tokens: list[str]
+    subject: Subject
     labeler: Ask | None = None
     verifier: Ask | None = None
+    checker: Ask | None = None  # the verifier or detector that a statement was given to, in a labeler's place
     said: Parsed | None = None
 
 
@@ -35,6 +38,7 @@ class Ask:
     prompt_version_id: int
     take_up: Callable[[Item], None]  # what an item does with the answer
     bound: int  # nano-dollars
+    is_opening: bool  # its item's first call; what follows goes before it
     items: list[Item] = field(default_factory=list)
     answer: Answer | None = None
     error: CallError | None = None
@@ -70,10 +74,12 @@ class Batch:
 
 def item_result(asker: Asker, item: Item) -> ItemResult:
     """A finished item, with what its judgement rests on."""
+    if item.checker is not None:
+        return _checked_result(asker, item, item.checker)
     labeler, verifier, said = item.labeler, item.verifier, item.said
-    assert labeler is not None and labeler.answer is not None and said is not None
+    assert labeler is not None and labeler.answer is not None and said is not None and asker.labeler is not None
     evidence: dict[str, Any] = {"answer": labeler.answer.text, "finish_reason": labeler.answer.finish_reason}
-    detail: dict[str, Any] = {"reason": said.reason} if said.reason else {}
+    detail: dict[str, Any] = dict(item.subject.asked) | ({"reason": said.reason} if said.reason else {})
     verification = ""
     if verifier is not None and verifier.answer is not None and asker.verifier is not None:
         answer = verifier.answer
@@ -94,9 +100,34 @@ def item_result(asker: Asker, item: Item) -> ItemResult:
         verdict=said.verdict,
         label=label_clean(said.label),
         verification=verification,
-        tokens_shown=min(asker.labeler.tokens_shown, len(item.tokens)),
+        tokens_shown=min(asker.labeler.tokens_shown, len(item.subject.tokens)),
         evidence=evidence,
         detail=detail,
+    )
+
+
+def _checked_result(asker: Asker, item: Item, checker: Ask) -> ItemResult:
+    """What a verifier or detector answered about a statement that it was given."""
+    assert checker.answer is not None
+    tokens, asked = item.subject.tokens, dict(item.subject.asked)
+    read = parse(asker.checker, checker.answer, items=len(tokens))
+    reason = {"reason": read.reason} if read.reason else {}
+    if asker.detector is None:
+        return ItemResult(
+            item.id,
+            item.direction_id,
+            RunItem.State.DONE,
+            verifier=checker.asked,
+            verification=read.verdict,
+            detail=asked | reason,
+        )
+    return ItemResult(
+        item.id,
+        item.direction_id,
+        RunItem.State.DONE,
+        detector=checker.asked,
+        verdict="" if read.is_parsed else Verdict.UNPARSED,
+        detail=asked | reason | (picks_counted(asked["own"], read.picks) if read.is_parsed else {}),
     )
 
 
@@ -104,7 +135,13 @@ def item_failed(item: Item, kind: str, message: str) -> ItemResult:
     """An item without an answer; what its labeler said before the verifier failed stays in the store."""
     labeler = item.labeler.asked if item.labeler is not None and item.labeler.answer is not None else None
     return ItemResult(
-        item.id, item.direction_id, RunItem.State.FAILED, labeler=labeler, error_kind=kind[:20], error=message
+        item.id,
+        item.direction_id,
+        RunItem.State.FAILED,
+        labeler=labeler,
+        detail=dict(item.subject.asked),
+        error_kind=kind[:20],
+        error=message,
     )
 
 

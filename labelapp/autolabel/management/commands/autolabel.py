@@ -5,15 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from tqdm import tqdm
 
-from labelapp.atlas.models import Model
-from labelapp.atlas.selection import (
-    ALL,
-    MatrixSelection,
-    SelectionError,
-    selection_arguments_add,
-    selection_of,
-    selection_parse,
-)
+from labelapp.atlas.selection import SelectionError, selection_arguments_add
 from labelapp.atlas.selectors import NotStoredError, model_get
 from labelapp.autolabel.estimate import Estimate
 from labelapp.autolabel.follow import COMMAND, run_follow
@@ -30,7 +22,7 @@ from labelapp.autolabel.runs import (
     run_resume,
     run_start,
 )
-from labelapp.autolabel.selection import EVERYTHING, RunSelection, indices_parse, model_of_project
+from labelapp.autolabel.selection import RunSelection, model_of_project, run_selection_parse
 from labelapp.autolabel.services import baseline_run_start
 from labelapp.exchange.subjects import ExportError
 from labelapp.jobs.control import job_cancel, job_pause
@@ -86,7 +78,7 @@ class Command(BaseCommand):
             if len(named) > 1:
                 raise JobError(f"Give one of --{', --'.join(name.replace('_', '-') for name in ON_RUNS)} at a time.")
             if named:
-                getattr(self, named[0])(_run_get(options[named[0]]), options)
+                getattr(self, named[0])(run_get(options[named[0]]), options)
             elif options["llm"] == BASELINE:
                 self._baseline(options)
             else:
@@ -126,7 +118,7 @@ class Command(BaseCommand):
             if options[name]:
                 raise JobError(f"The offline baseline takes no --{name}: it reads whole matrices and no words.")
         model = model_get(options["model"])
-        run = baseline_run_start(model=model, selection=_matrices(model, options))
+        run = baseline_run_start(model=model, selection=run_selection_parse(model, "", options).matrices)
         job_follow(run.job)
         self.stdout.write(self.style.SUCCESS(f"Run {run.pk} is done."))
 
@@ -138,19 +130,21 @@ class Command(BaseCommand):
         with tqdm(total=n, unit=" directions", desc="Counting calls", disable=None, leave=False) as bar:
             estimate = plan_estimate(plan, bar.update)
         self.stdout.write(estimate_words(plan, estimate, budget))
-        if estimate.calls and not options["yes"] and not self._is_wanted():
+        if estimate.calls and not options["yes"] and not is_wanted():
             raise CommandError("Nothing was asked and nothing was spent.")
         run = run_start(plan, budget=budget)
         self.stdout.write(f"Run {run.pk} has started.")
         self._follow(run)
 
-    def _is_wanted(self) -> bool:
-        if not sys.stdin.isatty():
-            raise CommandError("Nobody is there to say yes; give --yes to start without being asked.")
-        return input("Start? [y/N] ").strip().lower() in ("y", "yes")
-
     def _follow(self, run: Run) -> None:
         self.stdout.write(self.style.SUCCESS(run_follow(run)))
+
+
+def is_wanted() -> bool:
+    """Ask whether to start. Raises CommandError where nobody is there to answer."""
+    if not sys.stdin.isatty():
+        raise CommandError("Nobody is there to say yes; give --yes to start without being asked.")
+    return input("Start? [y/N] ").strip().lower() in ("y", "yes")
 
 
 def estimate_words(plan: Plan, estimate: Estimate, budget: int | None) -> str:
@@ -191,34 +185,11 @@ def _plan(options: dict[str, Any]) -> Plan:
 def _selection(options: dict[str, Any]) -> RunSelection:
     project = options["project"] or ""
     model = model_of_project(project) if project else model_get(options["model"])
-    if model is not None:
-        matrices = _matrices(model, options)
-    elif any(options[name] for name in ("circuits", "layers", "preprocessing", "basis", "control")):
-        raise SelectionError(f"The project {project} is of several models; leave circuits, layers and the rest out.")
-    else:
-        matrices = EVERYTHING
-    sides = tuple(side.strip() for side in options["sides"].split(",") if side.strip())
-    return RunSelection(model, project, matrices, indices_parse(options["indices"]), sides, options["not_judged"])
+    return run_selection_parse(model, project, options)
 
 
-def _matrices(model: Model, options: dict[str, Any]) -> MatrixSelection:
-    """A model stands for its own weights, a project for all that it holds, where nothing else is named."""
-    named = {name: options[name] for name in ("preprocessing", "basis", "control") if options[name] is not None}
-    if options["project"]:
-        return selection_parse(
-            model,
-            **{
-                "circuits": options["circuits"],
-                "layers": options["layers"],
-                **dict.fromkeys(("preprocessing", "basis", "control"), ALL),
-                **named,
-            },
-        )
-    usual = {"preprocessing": "raw", "basis": "svd", "control": "none"}
-    return selection_of(model, {**options, **usual, **named})
-
-
-def _run_get(pk: int) -> Run:
+def run_get(pk: int) -> Run:
+    """Raises JobError where there is none."""
     run = Run.objects.select_related("job", "judge").filter(pk=pk).first()
     if run is None:
         raise JobError(f"There is no run {pk}.")

@@ -1,0 +1,81 @@
+"""Shares over items that come in clusters, as the two ends of a vector do, and how far they can be trusted.
+
+Items of a cluster are not independent, so an interval that counts each of them is too short. Here an estimate's
+variance is taken over clusters, and the interval is Wilson's with the sample size that has this variance (Kish 1965,
+"Survey Sampling", the design effect; Dean and Pagano 2015, "Evaluating confidence interval methods for binomial
+proportions in clustered surveys").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from labelapp.statistics.estimation import wilson_interval
+
+
+@dataclass(frozen=True)
+class Share:
+    """A share of `n` items in so many clusters, with its 95 % interval; None, all three, where n = 0."""
+
+    yes: int
+    n: int
+    clusters: int
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+
+def clustered_share(yes: ArrayLike, clusters: Sequence[Hashable]) -> Share:
+    """The share of yes among n items and its interval over clusters.
+
+    yes: [n] booleans; clusters: [n], which cluster each item is of. Raises ValueError where their lengths differ.
+    """
+    says = np.asarray(yes, dtype=bool)
+    codes, m = cluster_codes(clusters, len(says))
+    n = len(says)
+    if not n:
+        return Share(0, 0, 0)
+    p = float(says.mean())
+    low, high = interval_of(p, n, m, clustered_variance((says - p) / n, codes, m))
+    return Share(int(says.sum()), n, m, p, low, high)
+
+
+def clustered_variance(influence: ArrayLike, codes: NDArray[np.intp], m: int) -> float | None:
+    """Of an estimate that is off by the sum of its items' influences: m / (m - 1) Σ_c (Σ_{i in c} u_i)².
+
+    influence: [n] floats that sum to 0; codes: [n], each item's cluster, 0 to m - 1. It is the sandwich of cluster-
+    robust regression (Liang and Zeger 1986). None for a single cluster, which has no variance.
+    """
+    if m < 2:
+        return None
+    sums = np.bincount(codes, weights=np.asarray(influence, dtype=np.float64), minlength=m)
+    return float(sums @ sums) * m / (m - 1)
+
+
+def interval_of(p: float, n: int, m: int, variance: float | None) -> tuple[float, float]:
+    """Wilson's interval of a share p whose variance is known, over n items in m clusters.
+
+    The effective sample size is p (1 - p) / variance, and no more than n. At 0 and 1, where nothing varies, it is the
+    number of clusters; with one cluster it is 1.
+    """
+    spread = p * (1 - p)
+    if variance is None:
+        effective = 1.0
+    elif spread == 0:
+        effective = float(m)
+    else:
+        effective = float(n) if variance * n <= spread else max(spread / variance, 1.0)
+    return wilson_interval(min(p * effective, effective), effective)
+
+
+def cluster_codes(clusters: Sequence[Hashable], n: int) -> tuple[NDArray[np.intp], int]:
+    """Each item's cluster as a number from 0, and how many clusters there are. Raises ValueError."""
+    if len(clusters) != n:
+        raise ValueError(f"Every item needs its cluster: there are {n} items and {len(clusters)} clusters.")
+    numbers: dict[Hashable, int] = {}
+    codes = [numbers.setdefault(cluster, len(numbers)) for cluster in clusters]
+    return np.array(codes, dtype=np.intp), len(numbers)
