@@ -170,10 +170,10 @@ def places_of(project: Project) -> dict[str, list[Any]]:
     }
 
 
-def _votes(project: Project) -> QuerySet[Judgement]:
+def _votes(project: Project) -> QuerySet[Any]:
     """What stands on the project's items: people's of this project, and every machine's."""
     # Joins, each made once here; a subquery would stand in the statement once for each place where it is used.
-    rows = Judgement.objects.annotate(
+    rows: QuerySet[Any] = Judgement.objects.annotate(
         item=F("direction__items__pk"),
         pi=F("direction__items__inclusion_probability"),
         in_project=F("direction__items__project"),
@@ -185,10 +185,10 @@ def _votes(project: Project) -> QuerySet[Judgement]:
     return rows.filter(of_project, ~Exists(later), current=True, in_project=project.pk)
 
 
-def _scored(rows: QuerySet[Judgement]) -> QuerySet[Any]:
+def _scored(rows: QuerySet[Any]) -> QuerySet[Any]:
     """By item, with the parts of its score."""
     grouped = rows.order_by().values("item", "pi")
-    return (
+    scored: QuerySet[Any] = (
         grouped.annotate(
             people_yes=Count("pk", filter=PERSON & Q(verdict=YES)),
             people_no=Count("pk", filter=PERSON & Q(verdict=NO)),
@@ -206,6 +206,7 @@ def _scored(rows: QuerySet[Judgement]) -> QuerySet[Any]:
         .annotate(uncertainty=Value(4.0) * F("p") * (Value(1.0) - F("p")))
         .annotate(score=F("uncertainty") * F("weight") / Coalesce(F("pi"), Value(1.0)))
     )
+    return scored
 
 
 def _half_votes(verdict: str, answer: str) -> Any:
