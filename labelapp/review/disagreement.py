@@ -106,8 +106,7 @@ def ranked_rows(project: Project, filters: Filters, viewer: User, *, show_hidden
     if filters.audit:
         rows = rows.filter(direction__in=filters.audited(project))
     if not show_hidden:
-        # NOT IN would be evaluated row by row where the planner thinks that its list is long.
-        rows = rows.filter(~Exists(hidden_directions(viewer).filter(pk=OuterRef("direction"))))
+        rows = rows.exclude(direction__in=_hidden(project, viewer).values("pk"))
     if filters.state:
         decided = Exists(Adjudication.objects.filter(item=OuterRef("item"), current=True))
         rows = rows.filter(decided if filters.state == "decided" else ~decided)
@@ -148,8 +147,7 @@ def rows_shown(ranked: Sequence[Ranked]) -> list[Row]:
 
 def hidden_total(project: Project, viewer: User) -> int:
     """How many of the project's items the viewer is still to judge blind."""
-    hidden = hidden_directions(viewer).filter(pk=OuterRef("direction"))
-    return Item.objects.filter(Exists(hidden), project=project).count()
+    return _hidden(project, viewer).count()
 
 
 def judges_of(project: Project) -> list[Judge]:
@@ -168,6 +166,11 @@ def places_of(project: Project) -> dict[str, list[Any]]:
         "circuits": sorted({circuit for _, circuit, _ in found}),
         "layers": sorted({layer for _, _, layer in found if layer is not None}),
     }
+
+
+def _hidden(project: Project, viewer: User) -> QuerySet[Direction]:
+    """A list of the project's own, and no correlated EXISTS: without statistics PostgreSQL plans that for minutes."""
+    return hidden_directions(viewer).filter(items__project=project)
 
 
 def _votes(project: Project) -> QuerySet[Any]:
