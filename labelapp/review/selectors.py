@@ -16,6 +16,7 @@ from labelapp.judgements.rules import Answers, Rule, rule_for
 from labelapp.labelling.blindness import directions_hidden_from
 from labelapp.labelling.models import Item, Membership, Project
 from labelapp.labelling.selectors import REVIEWING_ROLES
+from labelapp.review.models import Adjudication
 from labelapp.review.tally import Crossing, agrees, crossing, human_verdict
 
 ROWS_A_PAGE = 50
@@ -100,6 +101,7 @@ class Row:
     machines: Sequence[Opinion]
     agreement: bool | None
     is_hidden: bool  # the person who looks is still to judge it blind
+    adjudication: Adjudication | None = None
 
 
 def projects_reviewed_by(user: User) -> QuerySet[Membership]:
@@ -131,8 +133,13 @@ def comparison(project: Project) -> Comparison:
     return Comparison(people, machines, rules)
 
 
-def comparison_rows(found: Comparison, ids: Sequence[int], *, hidden: Container[int]) -> list[Row]:
-    """The directions with these ids, in this order; of the hidden ones the page shows no judgement."""
+def comparison_rows(project: Project, found: Comparison, ids: Sequence[int], *, hidden: Container[int]) -> list[Row]:
+    """The directions with these ids, in this order, with what is decided on them.
+
+    Of the hidden ones the page shows no judgement.
+    """
+    standing = Adjudication.objects.filter(item__project=project, item__direction__in=list(ids), current=True)
+    decided = {it.item.direction_id: it for it in standing.select_related("by", "item")}
     rows = Direction.objects.filter(pk__in=list(ids)).select_related("matrix__model").in_bulk()
     return [
         Row(
@@ -142,6 +149,7 @@ def comparison_rows(found: Comparison, ids: Sequence[int], *, hidden: Container[
             found.machines.get(pk, []),
             found.agreement(pk),
             pk in hidden,
+            decided.get(pk),
         )
         for pk in ids
     ]

@@ -41,7 +41,7 @@ def comparison_page(request: SignedInRequest, slug: str) -> HttpResponse:
     hidden = set() if show_hidden else hidden_from(request.user, found)
     listed = {name: found.direction_ids(wanted, hidden=hidden) for name, wanted in FILTERS.items()}
     ids = [pk for pk in listed[show] if pk > int(after)]
-    rows = comparison_rows(found, ids[:ROWS_A_PAGE], hidden=hidden)
+    rows = comparison_rows(project, found, ids[:ROWS_A_PAGE], hidden=hidden)
     apart = explored(project)  # chosen, not drawn: in the list, and in no table
     context = {
         "project": project,

@@ -18,6 +18,10 @@ from labelapp.exchange.services import export_start, export_write
 from labelapp.jobs.models import Job, State
 from labelapp.labelling.members import invitation_create
 from labelapp.labelling.services import item_judge
+from labelapp.review.models import Adjudication
+from labelapp.review.services import adjudicate
+from labelapp.review.truth import truth_freeze
+from labelapp.review.truth_rules import truth_rule
 from tests.accounts.test_pages import _all_addresses
 from tests.factories import DirectionFactory, MatrixFactory, cast_project, machine_says
 
@@ -32,6 +36,7 @@ MEMBERS = (200, 200, 200, 200, 404, 302)
 JUDGES = (200, 200, 200, 403, 404, 302)
 REVIEWERS = (200, 200, 403, 403, 404, 302)
 JUDGING = (302, 302, 302, 403, 404, 302)  # taken, and on to the next item
+REVIEWING = (302, 302, 403, 403, 404, 302)
 OPEN = (200,) * 6
 OWNERS_ACT = (302, 403, 403, 403, 404, 302)
 OWNERS_FORM = (422, 403, 403, 403, 404, 302)  # an empty one
@@ -97,6 +102,16 @@ EXPECTED = {
     "labelling:undo": (NOT_AT_ALL, (302, 422, 422, 403, 404, 302)),  # only the owner has answered
     "review:projects": (EVERYBODY, NOT_AT_ALL),
     "review:comparison": (REVIEWERS, NOT_AT_ALL),
+    "review:disagreements": (REVIEWERS, NOT_AT_ALL),
+    "review:item": (REVIEWERS, NOT_AT_ALL),
+    "review:decide": (NOT_AT_ALL, REVIEWING),
+    "review:undo": (NOT_AT_ALL, REVIEWING),
+    "review:aggregation": (REVIEWERS, NOT_AT_ALL),
+    "review:aggregate": (NOT_AT_ALL, REVIEWING),
+    "review:truths": (REVIEWERS, NOT_AT_ALL),
+    "review:freeze": (NOT_AT_ALL, REVIEWING),
+    "review:truth": (REVIEWERS, NOT_AT_ALL),
+    "review:difference": (REVIEWERS, NOT_AT_ALL),
     "figures:index": (EVERYBODY, NOT_AT_ALL),
     "figures:spectrum": (EVERYBODY, NOT_AT_ALL),
     "figures:spectrum_file": (EVERYBODY, NOT_AT_ALL),
@@ -147,6 +162,10 @@ def walk(people, monkeypatch):
     first, second = project.items.select_related("direction__matrix__model")[:2]
     judge = machine_says({first.direction: "interpretable", second.direction: "not_interpretable"})
     item_judge(item=first, user=owner, verdict="unsure")
+    for verdict, decided in (("interpretable", None), ("not_interpretable", 1)):
+        standing = decided and Adjudication.objects.get(item=first, current=True).pk
+        adjudicate(item=first, user=owner, verdict=verdict, standing=standing)
+        truth_freeze(project=project, name="first", rule=truth_rule("adjudicated"), user=owner)
     model, matrix = first.direction.matrix.model, first.direction.matrix
     other = MatrixFactory(model=model, layer=1, head=0)
     DirectionFactory(matrix=other)
@@ -200,6 +219,16 @@ def walk(people, monkeypatch):
         "labelling:beat": [project.slug],
         "labelling:others": [project.slug, first.opaque_id],
         "review:comparison": [project.slug],
+        "review:disagreements": [project.slug],
+        "review:item": [project.slug, first.opaque_id],
+        "review:decide": [project.slug, second.opaque_id],
+        "review:undo": [project.slug],
+        "review:aggregation": [project.slug],
+        "review:aggregate": [project.slug],
+        "review:truths": [project.slug],
+        "review:freeze": [project.slug],
+        "review:truth": [project.slug, "first", 2],
+        "review:difference": [project.slug, "first", 1, 2],
         "figures:spectrum": [matrix.key],
         "figures:spectrum_file": ["csv", matrix.key],
         "figures:fraction_file": ["csv", model.slug, f"{judge.pk}-labeler"],
@@ -215,6 +244,9 @@ def walk(people, monkeypatch):
         "labelling:member": {"role": "reviewer"},
         "labelling:invite": {"role": "annotator", "days": 1, "uses_at_most": 1},
         "accounts:shortcuts": {"shortcuts": "{}"},
+        "review:decide": {"verdict": "unsure"},
+        "review:aggregate": {"method": "majority"},
+        "review:freeze": {"name": "second", "rule": "adjudicated"},
         "exchange:start": {"subject": f"project:{project.slug}"},
     }
     return {name: (reverse(name, args=arguments.get(name, [])), posted.get(name, {})) for name in EXPECTED}

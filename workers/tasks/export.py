@@ -1,4 +1,4 @@
-"""Tasks that write files for download, that read files that were uploaded, and that estimate runs: short ones."""
+"""Tasks that write files for download, read uploaded files, estimate runs and aggregate votes: short ones."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from labelapp.exchange.services import export_write as service_export_write
 from labelapp.exchange.subjects import ExportError
 from labelapp.jobs.models import Job
 from labelapp.jobs.services import job_completion
+from labelapp.review.aggregation import AggregationError, aggregation_write, votes_of
+from labelapp.review.models import Aggregation
 from workers.llm.errors import LlmError
 from workers.tasks.base import ProgressReport, job_task
 
@@ -44,6 +46,20 @@ def readouts_import(job: Job) -> None:
         readouts_count(path, name=made.name, on_row=progress.step)
         with job_completion(job):
             service_readouts_import(path, name=made.name, revision=made.revision, created_by=made.created_by, made=made)
+
+
+@job_task("workers.tasks.export.votes_aggregate", user_errors=lambda: (AggregationError,))
+def votes_aggregate(job: Job) -> None:
+    """Aggregate what stands of a project's people."""
+    from workers.tasks.crowd import aggregate
+
+    aggregation = Aggregation.objects.select_related("project").get(pk=job.params["aggregation"])
+    votes = votes_of(aggregation.project)
+    if not votes:
+        raise AggregationError(f"Nobody's yes or no stands in {aggregation.project} any more.")
+    found = aggregate(votes, aggregation.method)
+    with job_completion(job):
+        aggregation_write(aggregation, votes, found)
 
 
 @job_task("workers.tasks.export.run_estimate", user_errors=lambda: (LlmError, ExportError, SelectionError))

@@ -1,0 +1,156 @@
+"""What of the disagreement queue is shown: read from the page's address, and printed back into it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from django.db.models import Count, Q
+from django.utils.http import urlencode
+
+from labelapp.atlas.keys import CIRCUITS
+from labelapp.autolabel.audits import AuditError, findings, source_get
+from labelapp.judgements.models import Judge, Judgement, Verdict, Verification
+from labelapp.labelling.models import Item, Project
+from labelapp.statistics.audits import AUDITS
+
+KIND_NAMES = {
+    "people": "People against people",
+    "people_machine": "People against machine",
+    "machine": "Machine against itself",
+}
+STATES = {"open": "to decide", "decided": "decided", "": "all"}
+# Labeler × verifier: what the address says, in words, and as a condition on a judgement with its verifier's answer.
+CELLS = {
+    "meaning-yes": "meaning named, verified",
+    "meaning-no": "meaning named, rejected",
+    "none-yes": "no meaning, verified",
+    "none-no": "no meaning, rejected",
+}
+MOST_AUDITED = 30_000  # SQLite takes so many parameters
+MOST_DIGITS = 18  # of an id: what the database's integers hold
+MOST_LAYER_DIGITS = 9
+
+
+class FilterError(ValueError):
+    """A filter that cannot be; the message says why in one sentence."""
+
+
+@dataclass(frozen=True)
+class Filters:
+    """Ids as numbers, 0 where nothing is chosen; `layer` as text, for there is a layer 0."""
+
+    kind: str = ""
+    state: str = "open"
+    model: int = 0
+    circuit: str = ""
+    layer: str = ""
+    sign: str = ""
+    judge: int = 0
+    cell: str = ""
+    audit: str = ""
+
+    @property
+    def query(self) -> str:
+        """As it stands in an address: what differs from the default."""
+        return urlencode(self.pairs())
+
+    def pairs(self) -> dict[str, Any]:
+        usual = Filters()
+        pairs = {it.name: getattr(self, it.name) for it in fields(self)}
+        return {name: value for name, value in pairs.items() if value != getattr(usual, name)}
+
+    def places(self) -> Q:
+        """The condition on judgements by the place of their direction."""
+        found = Q()
+        if self.model:
+            found &= Q(direction__matrix__model=self.model)
+        if self.circuit:
+            found &= Q(direction__matrix__circuit=self.circuit)
+        if self.layer:
+            found &= Q(direction__matrix__layer=int(self.layer))
+        if self.sign:
+            found &= Q(direction__sign=self.sign)
+        return found
+
+    def counts(self) -> dict[str, Count]:
+        """Of each item how many judgements are by the chosen judge, and how many in the chosen cell."""
+        return {
+            "of_judge": Count("pk", filter=Q(judge=self.judge)),
+            "of_cell": Count("pk", filter=self._in_cell()),
+        }
+
+    def having(self) -> Q:
+        found = Q()
+        if self.judge:
+            found &= Q(of_judge__gt=0)
+        if self.cell:
+            found &= Q(of_cell__gt=0)
+        return found
+
+    def audited(self, project: Project) -> list[int]:
+        """The directions of the project that the chosen audit finds in any run or import that judged them.
+
+        Raises FilterError where they are too many for one query.
+        """
+        directions = Item.objects.filter(project=project).values("direction")
+        rows = Judgement.objects.filter(self.places(), current=True, direction__in=directions).exclude(
+            judge__type=Judge.Type.PERSON
+        )
+        judged: dict[str, dict[int, int]] = {}
+        for source, pk, direction in rows.values_list("source", "pk", "direction_id"):
+            judged.setdefault(source, {})[pk] = direction
+        found = {
+            directions_of[pk]
+            for source, directions_of in judged.items()
+            for pk in _audit_found(source, self.audit)
+            if pk in directions_of
+        }
+        if len(found) > MOST_AUDITED:
+            raise FilterError(
+                f"The audit finds {len(found):,} of these items, more than a page can sort; choose a circuit or layer."
+            )
+        return sorted(found)
+
+    def _in_cell(self) -> Q:
+        labeler, _, verifier = self.cell.partition("-")
+        verdict = Verdict.INTERPRETABLE if labeler == "meaning" else Verdict.NOT_INTERPRETABLE
+        answer = Verification.Answer.YES if verifier == "yes" else Verification.Answer.NO
+        return ~Q(judge__type=Judge.Type.PERSON) & Q(verdict=verdict, answer=answer)
+
+
+def filters_of(query: Mapping[str, str]) -> Filters:
+    """The filters that an address names. Raises FilterError for what is no such filter."""
+    return Filters(
+        kind=_one_of(query, "kind", ("", *KIND_NAMES)),
+        state=_one_of(query, "state", tuple(STATES), "open"),
+        model=int(_digits(query, "model", MOST_DIGITS) or 0),
+        circuit=_one_of(query, "circuit", ("", *CIRCUITS)),
+        layer=_digits(query, "layer", MOST_LAYER_DIGITS),
+        sign=_one_of(query, "sign", ("", "+", "-")),
+        judge=int(_digits(query, "judge", MOST_DIGITS) or 0),
+        cell=_one_of(query, "cell", ("", *CELLS)),
+        audit=_one_of(query, "audit", ("", *AUDITS)),
+    )
+
+
+def _one_of(query: Mapping[str, str], name: str, values: tuple[str, ...], default: str = "") -> str:
+    value = query.get(name, default)
+    if value not in values:
+        raise FilterError(f"{value!r} is no {name}; there is {', '.join(it for it in values if it)}.")
+    return value
+
+
+def _digits(query: Mapping[str, str], name: str, most: int) -> str:
+    value = query.get(name, "")
+    if value and not (value.isascii() and value.isdigit() and len(value) <= most):
+        raise FilterError(f"{value[:40]!r} is no {name}; it is a number.")
+    return value
+
+
+def _audit_found(source: str, audit: str) -> Mapping[int, str]:
+    try:
+        return findings(source_get(source)).found[audit]
+    except AuditError:  # a machine's judgements from elsewhere than a run or an import
+        return {}

@@ -1,0 +1,232 @@
+"""The disagreement queue and its items, where a reviewer decides."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from django.contrib import messages
+from django.http import Http404, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.http import urlencode
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET, require_POST
+
+from labelapp.accounts.typing import SignedInRequest
+from labelapp.atlas.models import Model
+from labelapp.atlas.panels import hidden_from
+from labelapp.judgements.models import HUMAN_VERDICTS, LABEL_LENGTH
+from labelapp.labelling.models import Item, Project
+from labelapp.labelling.selectors import REVIEWING_ROLES, item_get_for, project_get_for
+from labelapp.review.aggregation import proposal_of
+from labelapp.review.disagreement import (
+    ROWS_A_PAGE,
+    Place,
+    hidden_total,
+    item_ranked,
+    judges_of,
+    places_of,
+    queue_counts,
+    queue_page,
+    ranked_rows,
+    rows_shown,
+)
+from labelapp.review.filters import CELLS, KIND_NAMES, STATES, FilterError, Filters, filters_of
+from labelapp.review.forms import MOST_DIGITS, Decision, decision_of
+from labelapp.review.models import REASON_LENGTH
+from labelapp.review.services import ReviewError, adjudicate, adjudication_undo
+from labelapp.review.sides import item_readout, sides
+from labelapp.statistics.audits import AUDITS
+
+NOTHING_TO_UNDO = "There is nothing to undo: no decision of yours stands in this project."
+QUEUE_IS_EMPTY = "That was the last one of this queue."
+
+
+@require_GET
+def disagreements(request: SignedInRequest, slug: str) -> HttpResponse:
+    """Filters as in `filters.Filters`; `?after=` the last place of the page before; `?all=1` hides nothing."""
+    project = project_get_for(request.user, slug, REVIEWING_ROLES)
+    filters, after = _filters(request), _after(request)
+    show_hidden = _shows_hidden(request)
+    counted: dict[str, int] = {}
+    ranked, error = [], ""
+    try:
+        rows = ranked_rows(project, filters, request.user, show_hidden=show_hidden)
+        counted = queue_counts(rows)
+        ranked = queue_page(rows, filters.kind, after, ROWS_A_PAGE + 1)
+    except FilterError as refusal:
+        error = str(refusal)
+    shown = ranked[:ROWS_A_PAGE]
+    more = len(ranked) > ROWS_A_PAGE
+    context = {
+        "project": project,
+        "filters": filters,
+        "kind_name": KIND_NAMES.get(filters.kind, ""),
+        "kinds": _kind_links(filters, counted, show_hidden),
+        "states": [
+            (name, _query(replace(filters, state=state), show_hidden), state == filters.state)
+            for state, name in STATES.items()
+        ],
+        "rows": rows_shown(shown),
+        "n": counted.get(filters.kind or "any", 0),
+        "n_hidden": 0 if show_hidden else hidden_total(project, request.user),
+        "hidden_query": _query(filters, True),
+        "item_query": _query(filters, show_hidden),
+        "first_query": _query(filters, show_hidden) if after else "",
+        "next_query": _query(filters, show_hidden, shown[-1].place) if more else "",
+        "show_hidden": show_hidden,
+        "error": error,
+        **_choices(project),
+    }
+    return render(request, "review/disagreements.html", context, status=422 if error else 200)
+
+
+@never_cache
+@require_GET
+def item(request: SignedInRequest, slug: str, opaque_id: str) -> HttpResponse:
+    """One item side by side; the readout alone where the reviewer is still to judge it blind, unless `?all=1`."""
+    project = project_get_for(request.user, slug, REVIEWING_ROLES)
+    return _item_page(request, project, _item(project, opaque_id))
+
+
+@require_POST
+def decide(request: SignedInRequest, slug: str, opaque_id: str) -> HttpResponse:
+    """Take a decision and go on to the next item of the same queue."""
+    project = project_get_for(request.user, slug, REVIEWING_ROLES)
+    found, sent = _item(project, opaque_id), decision_of(request.POST)
+    try:
+        adjudicate(
+            item=found,
+            user=request.user,
+            verdict=sent.verdict,
+            label=sent.label,
+            reason=sent.reason,
+            standing=sent.standing,
+            proposal=sent.proposal,
+        )
+    except ReviewError as error:
+        return _item_page(request, project, found, sent=sent, error=str(error))
+    following = _following(request, project, found)
+    if following is None:
+        messages.success(request, QUEUE_IS_EMPTY)
+        return redirect(_address(request, "review:disagreements", project.slug))
+    return redirect(_address(request, "review:item", project.slug, following))
+
+
+@require_POST
+def undo(request: SignedInRequest, slug: str) -> HttpResponse:
+    """Take back the reviewer's last decision in the project, and show its item."""
+    project = project_get_for(request.user, slug, REVIEWING_ROLES)
+    found = adjudication_undo(project=project, user=request.user)
+    if found is None:
+        messages.warning(request, NOTHING_TO_UNDO)
+        return redirect(_address(request, "review:disagreements", project.slug))
+    messages.success(request, "Your last decision is taken back; the trail keeps it.")
+    return redirect(_address(request, "review:item", project.slug, found.opaque_id))
+
+
+def _item_page(
+    request: SignedInRequest, project: Project, found: Item, *, sent: Decision | None = None, error: str = ""
+) -> HttpResponse:
+    is_hidden = not _shows_hidden(request) and bool(hidden_from(request.user, [found.direction_id]))
+    known = item_readout(found) if is_hidden else sides(found, request.user)
+    filters = _filters(request)
+    standing = known.standing
+    usual = Decision(standing.verdict if standing else "", known.suggested_label, standing.reason if standing else "")
+    context = {
+        "project": project,
+        "item": found,
+        "sides": known,
+        "ranked": None if is_hidden else item_ranked(found),
+        "proposal": None if is_hidden else proposal_of(found),
+        "is_hidden": is_hidden,
+        "decision": sent or usual,
+        "error": error,
+        "verdicts": zip(HUMAN_VERDICTS, "ynu", strict=True),
+        "label_length": LABEL_LENGTH,
+        "reason_length": REASON_LENGTH,
+        "queue_query": _query(filters, _shows_hidden(request)),
+        "hidden_query": _query(filters, True),
+        "following": _following(request, project, found),
+    }
+    return render(request, "review/item.html", context, status=422 if error else 200)
+
+
+def _following(request: SignedInRequest, project: Project, found: Item) -> str | None:
+    """The opaque id of the item behind this one in the queue that the address names."""
+    filters = _filters(request)
+    ranked = item_ranked(found)
+    try:
+        rows = ranked_rows(project, filters, request.user, show_hidden=_shows_hidden(request))
+        following = queue_page(rows, filters.kind, ranked.place if ranked else None, 1)
+    except FilterError:
+        return None
+    ids = [it.item_id for it in following if it.item_id != found.pk]
+    return Item.objects.values_list("opaque_id", flat=True).get(pk=ids[0]) if ids else None
+
+
+def _item(project: Project, opaque_id: str) -> Item:
+    """Raises Http404."""
+    found = item_get_for(project, opaque_id)
+    return Item.objects.select_related("project", "direction__matrix__model").get(pk=found.pk)
+
+
+def _kind_links(filters: Filters, counted: dict[str, int], show_hidden: bool) -> list[tuple[str, int, str, bool]]:
+    names = {"": "All", **KIND_NAMES}
+    return [
+        (name, counted.get(kind or "any", 0), _query(replace(filters, kind=kind), show_hidden), kind == filters.kind)
+        for kind, name in names.items()
+    ]
+
+
+def _choices(project: Project) -> dict[str, Any]:
+    """What the filters offer: what there is in the project."""
+    places = places_of(project)
+    return {
+        "models": Model.objects.filter(pk__in=places["models"]).order_by("name", "revision"),
+        "circuits": places["circuits"],
+        "layers": [str(layer) for layer in places["layers"]],
+        "judges": judges_of(project),
+        "cells": CELLS.items(),
+        "audits": AUDITS.values(),
+    }
+
+
+def _filters(request: SignedInRequest) -> Filters:
+    """Raises Http404."""
+    try:
+        return filters_of(request.GET)
+    except FilterError as error:
+        raise Http404(str(error)) from None
+
+
+def _after(request: SignedInRequest) -> Place | None:
+    """Of `?after=0.75,12`. Raises Http404."""
+    text = request.GET.get("after", "")
+    if not text:
+        return None
+    score, _, pk = text.partition(",")
+    try:
+        place = Place(float(score), int(pk) if len(pk) <= MOST_DIGITS and pk.isascii() and pk.isdigit() else -1)
+    except ValueError:
+        place = Place(-1.0, -1)
+    if not 0 <= place.score < float("inf") or place.item_id < 0:
+        raise Http404("There is no such page of the queue.")
+    return place
+
+
+def _shows_hidden(request: SignedInRequest) -> bool:
+    return request.GET.get("all") == "1"
+
+
+def _query(filters: Filters, show_hidden: bool, after: Place | None = None) -> str:
+    pairs = filters.pairs() | ({"all": "1"} if show_hidden else {})
+    if after is not None:
+        pairs["after"] = f"{after.score!r},{after.item_id}"
+    return "?" + urlencode(pairs)
+
+
+def _address(request: SignedInRequest, name: str, *arguments: str) -> str:
+    query = _query(_filters(request), _shows_hidden(request))
+    return reverse(name, args=arguments) + (query if len(query) > 1 else "")
