@@ -223,14 +223,14 @@ def run_begin(model: str, indices: tuple[int, ...] = ()) -> Any:
 
 def requests_of_a_run() -> list[dict[str, Any]]:
     """The bodies of all its calls, as the client takes them."""
-    from labelapp.autolabel.runs import plan_directions
+    from labelapp.autolabel.runs import plan_entries
     from workers.llm.parsing import labeler_parse
 
     planned = plan("bare")
     asker, said = planned.asker, labeler_parse(LABEL)
     questions = []
-    for _, tokens in plan_directions(planned):
-        questions += [asker.label(tokens), asker.verify(tokens, said)]
+    for entry in plan_entries(planned):
+        questions += [asker.label(entry.tokens), asker.verify(entry.tokens, said)]
     return [
         {
             "model": question.request.model,

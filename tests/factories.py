@@ -8,7 +8,8 @@ from factory.django import DjangoModelFactory
 from labelapp.atlas.models import Direction, Matrix, Model
 from labelapp.judgements.services import Draft, judge_ensure, judgement_record
 from labelapp.labelling.models import Membership
-from labelapp.labelling.services import project_create
+from labelapp.labelling.projects import project_create
+from labelapp.labelling.services import items_reopen
 
 # What a tokenizer can hold: NUL (GPT-2's token 188), half of a UTF-8 sequence, markup, a formula, a line break.
 ODD_TOKENS = [
@@ -81,8 +82,8 @@ class DirectionFactory(DjangoModelFactory):
     score_deviation = 0.2
 
 
-def cast_project(owner, reviewer=None, annotator=None, viewer=None, *, n=5, name="Animals", **fields):
-    """A project of n directions of one matrix, its people in their roles."""
+def cast_project(owner, reviewer=None, annotator=None, viewer=None, *, n=5, name="Animals", overlap=9, **fields):
+    """A project of n directions of one matrix, its people in their roles, each of whom may judge every item."""
     matrix = MatrixFactory()
     for index in range(n):
         DirectionFactory(matrix=matrix, index=index)
@@ -94,9 +95,18 @@ def cast_project(owner, reviewer=None, annotator=None, viewer=None, *, n=5, name
         seed=1,
         **fields,
     )
+    overlap_set(project, overlap)
     for role, user in (("reviewer", reviewer), ("annotator", annotator), ("viewer", viewer)):
         if user is not None:
             Membership.objects.create(project=project, user=user, role=role)
+    return project
+
+
+def overlap_set(project, overlap):
+    """How many people judge each of the project's items."""
+    project.overlap = overlap
+    project.save()
+    items_reopen(project)
     return project
 
 

@@ -1,3 +1,4 @@
+import json
 from typing import Any
 
 from django.http import HttpRequest
@@ -13,7 +14,11 @@ PAGES = (
 
 
 def navigation(request: HttpRequest) -> dict[str, Any]:
-    """The pages of the bar at the top, with the current one marked by its room."""
+    """The pages of the bar at the top, with the current one marked by its room, and the person's own shortcuts."""
     match = request.resolver_match
     room = match.app_name if match else ""
-    return {"pages": [(name, view, key, view.split(":")[0] == room) for name, view, key in PAGES]}
+    return {
+        "pages": [(name, view, key, view.split(":")[0] == room) for name, view, key in PAGES],
+        # Called where it is shown: a page that answers without a database asks for no user.
+        "shortcuts": lambda: json.dumps(getattr(request.user, "shortcuts", {})),
+    }

@@ -1,6 +1,6 @@
 from typing import Any
 
-from django.contrib.auth.forms import AuthenticationForm, PasswordChangeForm, SetPasswordForm
+from django.contrib.auth.forms import AuthenticationForm, PasswordChangeForm, SetPasswordForm, UserCreationForm
 
 from labelapp.accounts.models import User
 
@@ -21,6 +21,16 @@ class PasswordForm(PasswordChangeForm):
         **SetPasswordForm.error_messages,
         "password_incorrect": "That is not your present password.",
     }
+
+
+class NewAccountForm(UserCreationForm):  # type: ignore[type-arg]
+    """For someone who was invited: a name, and a password twice."""
+
+    class Meta:
+        model = User
+        fields = ("username",)
+        labels = {"username": "Name"}
+        help_texts = {"username": "Letters, digits and @ . + - _; others in the project see it."}
 
 
 def password_form(user: User, data: Any = None) -> OneTimePasswordForm | PasswordForm:

@@ -13,7 +13,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 from django_htmx.http import HttpResponseClientRefresh
 
 from labelapp.accounts.forms import SignInForm, password_form
-from labelapp.accounts.services import password_set
+from labelapp.accounts.services import ShortcutsError, password_set, shortcuts_set
 from labelapp.accounts.typing import SignedInRequest
 
 
@@ -51,3 +51,13 @@ def password(request: SignedInRequest) -> HttpResponse:
         return redirect("home")
     status = 422 if form.is_bound else 200
     return render(request, "accounts/password.html", {"form": form}, status=status)
+
+
+@require_POST
+def shortcuts(request: SignedInRequest) -> HttpResponse:
+    """Keep the keys that the person has changed, as the dialog of all keys sends them."""
+    try:
+        shortcuts_set(request.user, request.POST.get("shortcuts", ""))
+    except ShortcutsError as error:
+        return render(request, "partials/error.html", {"error": str(error)}, status=422)
+    return HttpResponse(status=204)

@@ -28,6 +28,7 @@ def planned_create(
 
     Raises RunError where there is nothing to ask about or the budget cannot be, and stores nothing.
     """
+    assert plan.labeler is not None, "what measures a judge is planned from the run that it measures"
     budget_check(budget, plan.price, f"{plan.config.name}:{plan.llm}")
     n = plan_count(plan)
     with transaction.atomic():

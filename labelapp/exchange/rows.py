@@ -64,6 +64,7 @@ def _judgement(row: Judgement) -> dict[str, Any]:
         "verdict": row.verdict or None,
         "label": row.label,
         "kind": row.kind or None,
+        "reason": row.reason or None,
         "misfits": row.misfits,
         "tokens_shown": row.tokens_shown,
         "guidelines_version": row.guidelines_version,

@@ -38,6 +38,15 @@ class Kind(models.TextChoices):
     FREQUENCY = "frequency"
 
 
+class Reason(models.TextChoices):
+    """Why not."""
+
+    NOISE = "noise"
+    SEVERAL_MEANINGS = "several_meanings", "several meanings"
+    TOO_BROAD = "too_broad", "too broad"
+    FREQUENCY_OR_PUNCTUATION = "frequency_or_punctuation", "only frequency or punctuation"
+
+
 class Judge(models.Model):
     """A person, or one prompt version run on one language model with fixed parameters, or a statistical baseline."""
 
@@ -79,6 +88,7 @@ class Judgement(models.Model):
     verdict = models.CharField(max_length=20, choices=Verdict.choices, blank=True)
     label = models.CharField(max_length=LABEL_LENGTH, blank=True)
     kind = models.CharField(max_length=24, choices=Kind.choices, blank=True)
+    reason = models.CharField(max_length=24, choices=Reason.choices, blank=True)  # of a no
     misfits = models.JSONField(default=list, blank=True)  # places in the readout, from 0
     tokens_shown = models.PositiveSmallIntegerField(null=True)
     guidelines_version = models.PositiveIntegerField(null=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.db import connection, transaction
-from django.db.models import F, Field, Model
+from django.db.models import Field, Model, QuerySet
 from django.utils import timezone
 
 from labelapp.accounts.models import User
@@ -21,6 +21,7 @@ from labelapp.judgements.models import (
     Judge,
     Judgement,
     Kind,
+    Reason,
     Summary,
     Verdict,
     Verification,
@@ -40,6 +41,7 @@ class Draft:
     verdict: str
     label: str = ""
     kind: str = ""
+    reason: str = ""  # of a no
     misfits: Sequence[int] = ()
     tokens_shown: int | None = None
     guidelines_version: int | None = None
@@ -69,22 +71,43 @@ def judgement_record(*, judge: Judge, source: str, draft: Draft) -> Judgement:
     """Write one judgement; one of the same judge and source on the direction is superseded, and kept.
 
     A person's is `blind` only where there was none before, withdrawn or not: after it others' were to be seen.
-    Raises JudgementError where the verdict, label, kind or misfits are not what they may be.
+    Raises JudgementError where the verdict, label, kind, reason or misfits are not what they may be.
     """
-    _check(judge, draft)
+    draft_check(draft, is_person=judge.is_person)
     with transaction.atomic():
         # The direction's row is locked: of two tabs that answer at once, the second supersedes the first.
         direction = Direction.objects.select_for_update().only("pk", "matrix_id").get(pk=draft.direction_id)
-        standing = Judgement.objects.filter(direction=direction, judge=judge, source=source, current=True).first()
-        if standing is not None:
-            Judgement.objects.filter(pk=standing.pk, current=True).update(current=False)
-            _count(judge, direction.matrix_id, standing, -1)
-        judgement = _row(judge, source, draft)
-        judgement.supersedes = standing
-        if judge.is_person:
-            judgement.blind = not Judgement.objects.filter(direction=direction, judge=judge, source=source).exists()
-        judgement.save(force_insert=True)
-        _count(judge, direction.matrix_id, judgement, +1)
+        own = list(judgements_own(judge_id=judge.pk, source=source, direction_id=direction.pk))
+        return judgement_write(
+            judge_id=judge.pk,
+            source=source,
+            draft=draft,
+            matrix_id=direction.matrix_id,
+            standing=next((row for row in own if row.current), None),
+            blind=not (judge.is_person and own),
+        )
+
+
+def judgements_own(*, judge_id: int, source: str, direction_id: int) -> QuerySet[Judgement]:
+    """All rows of one judge on a direction from one source, the latest first: what stands, and what stood before."""
+    return Judgement.objects.filter(judge=judge_id, source=source, direction=direction_id).order_by("-pk")
+
+
+def judgement_write(
+    *, judge_id: int, source: str, draft: Draft, matrix_id: int, standing: Judgement | None, blind: bool
+) -> Judgement:
+    """Write a checked draft over what stands of the judge. The caller holds a lock under which `standing` is true.
+
+    Two queries where nothing stands, four where something does.
+    """
+    if standing is not None:
+        Judgement.objects.filter(pk=standing.pk, current=True).update(current=False)
+        _count(judge_id, matrix_id, standing, -1)
+    judgement = _row(judge_id, source, draft)
+    judgement.supersedes = standing
+    judgement.blind = blind
+    judgement.save(force_insert=True)
+    _summaries_add(judge_id, _cells(matrix_id, verdicts_of(Answers(judgement.verdict, judgement.label)), +1))
     return judgement
 
 
@@ -103,7 +126,7 @@ def judgements_record_new(
     were written.
     """
     for draft in drafts:
-        _check(judge, draft)
+        draft_check(draft, is_person=judge.is_person)
     with transaction.atomic():
         ids = sorted(draft.direction_id for draft in drafts)
         # The same lock as a person's judgement takes: another run of this judge waits, and then sees these rows.
@@ -137,7 +160,7 @@ def judgement_withdraw(judgement: Judgement) -> Judgement | None:
         direction = Direction.objects.select_for_update().only("pk", "matrix_id").get(pk=judgement.direction_id)
         if not Judgement.objects.filter(pk=judgement.pk, current=True).update(current=False):
             return None
-        _count(judgement.judge, direction.matrix_id, judgement, -1)
+        _count(judgement.judge_id, direction.matrix_id, judgement, -1)
         withdrawal = Judgement.objects.create(
             direction=direction,
             judge=judgement.judge,
@@ -148,7 +171,7 @@ def judgement_withdraw(judgement: Judgement) -> Judgement | None:
         before = judgement.supersedes
         if before is not None:
             Judgement.objects.filter(pk=before.pk).update(current=True)
-            _count(judgement.judge, direction.matrix_id, before, +1)
+            _count(judgement.judge_id, direction.matrix_id, before, +1)
     return withdrawal
 
 
@@ -158,10 +181,10 @@ def verification_record(*, judgement: Judgement, judge: Judge, answer: str) -> V
         direction = Direction.objects.select_for_update().only("pk", "matrix_id").get(pk=judgement.direction_id)
         current = Judgement.objects.get(pk=judgement.pk).current
         if current:
-            _count(judgement.judge, direction.matrix_id, judgement, -1)
+            _count(judgement.judge_id, direction.matrix_id, judgement, -1)
         verification = Verification.objects.create(judgement=judgement, judge=judge, answer=answer)
         if current:
-            _count(judgement.judge, direction.matrix_id, judgement, +1)
+            _count(judgement.judge_id, direction.matrix_id, judgement, +1)
     return verification
 
 
@@ -201,7 +224,7 @@ def _matrix_verify(matrix_id: int, *, repair: bool) -> list[str]:
                 f"should be {expected[cell]}"
             )
             if repair:
-                _summary_add(matrix_id, *cell, difference)
+                _summaries_add(judge_id, {(matrix_id, rule, verdict): difference})
     return lines
 
 
@@ -215,8 +238,9 @@ def _verdicts_counted(matrix_id: int) -> Counter[tuple[int, str, str]]:
     return counts
 
 
-def _check(judge: Judge, draft: Draft) -> None:
-    allowed = HUMAN_VERDICTS if judge.is_person else tuple(Verdict)
+def draft_check(draft: Draft, *, is_person: bool) -> None:
+    """Raise JudgementError, in one sentence, where a draft is not what a person's or a machine's may be."""
+    allowed = HUMAN_VERDICTS if is_person else tuple(Verdict)
     if draft.verdict not in {str(verdict) for verdict in allowed}:
         raise JudgementError(
             f"{draft.verdict!r} is not a verdict; it must be {', '.join(str(verdict) for verdict in allowed)}."
@@ -227,19 +251,22 @@ def _check(judge: Judge, draft: Draft) -> None:
         raise JudgementError("A label may hold no control characters or line breaks; write it as one line.")
     if draft.kind and draft.kind not in Kind.values:
         raise JudgementError(f"{draft.kind!r} is not a kind; it must be {', '.join(Kind.values)}.")
+    if draft.reason and draft.reason not in Reason.values:
+        raise JudgementError(f"{draft.reason!r} is not a reason; it must be {', '.join(Reason.values)}.")
     shown = draft.tokens_shown or 0
     if any(not 0 <= place < shown for place in draft.misfits):
         raise JudgementError(f"A misfit must be one of the {shown} tokens shown.")
 
 
-def _row(judge: Judge, source: str, draft: Draft) -> Judgement:
+def _row(judge_id: int, source: str, draft: Draft) -> Judgement:
     return Judgement(
         direction_id=draft.direction_id,
-        judge=judge,
+        judge_id=judge_id,
         source=source,
         verdict=draft.verdict,
         label=draft.label.strip(),
         kind=draft.kind,
+        reason=draft.reason if draft.verdict == Verdict.NOT_INTERPRETABLE else "",
         misfits=sorted(set(draft.misfits)),
         tokens_shown=draft.tokens_shown,
         guidelines_version=draft.guidelines_version,
@@ -253,13 +280,13 @@ def _judgements_insert(judge: Judge, source: str, drafts: Sequence[Draft]) -> No
     now = connection.ops.adapt_datetimefield_value(timezone.now())
     rows_insert(
         Judgement,
-        ("direction", "judge", "source", "current", "blind", "verdict", "label", "kind", "misfits", "tokens_shown",
-         "guidelines_version", "seconds", "evidence", "created_at"),
+        ("direction", "judge", "source", "current", "blind", "verdict", "label", "kind", "reason", "misfits",
+         "tokens_shown", "guidelines_version", "seconds", "evidence", "created_at"),
         [
             (
                 draft.direction_id, judge.pk, source, True, True, str(draft.verdict), draft.label.strip(), draft.kind,
-                json.dumps(sorted(set(draft.misfits))), draft.tokens_shown, draft.guidelines_version, draft.seconds,
-                json.dumps(dict(draft.evidence)), now,
+                draft.reason, json.dumps(sorted(set(draft.misfits))), draft.tokens_shown,
+                draft.guidelines_version, draft.seconds, json.dumps(dict(draft.evidence)), now,
             )
             for draft in drafts
         ],
@@ -295,14 +322,12 @@ def rows_insert(
             cursor.executemany(statement, list(rows))
 
 
-def _count(judge: Judge, matrix_id: int, judgement: Judgement, by: int) -> None:
-    for rule, verdict in verdicts_by_rule(judgement).items():
-        _summary_add(matrix_id, judge.pk, rule, verdict, by)
+def _count(judge_id: int, matrix_id: int, judgement: Judgement, by: int) -> None:
+    _summaries_add(judge_id, _cells(matrix_id, verdicts_by_rule(judgement), by))
 
 
-def _summary_add(matrix_id: int, judge_id: int, rule: str, verdict: str, by: int) -> None:
-    Summary.objects.get_or_create(matrix_id=matrix_id, judge_id=judge_id, rule=rule)
-    Summary.objects.filter(matrix_id=matrix_id, judge_id=judge_id, rule=rule).update(**{verdict: F(verdict) + by})
+def _cells(matrix_id: int, verdicts: Mapping[str, Verdict], by: int) -> dict[tuple[int, str, str], int]:
+    return {(matrix_id, rule, str(verdict)): by for rule, verdict in verdicts.items()}
 
 
 def _summaries_add(judge_id: int, counts: Mapping[tuple[int, str, str], int]) -> None:

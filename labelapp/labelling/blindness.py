@@ -15,7 +15,10 @@ from labelapp.labelling.selectors import JUDGING_ROLES, REVIEWING_ROLES
 
 
 def directions_hidden_from(user: User, direction_ids: Collection[int]) -> dict[int, str]:
-    """Of these directions, those that the person is still to judge blind, with the project's name."""
+    """Of these directions, those that the person is still to judge blind, with the project's name.
+
+    In a project that shows no others' judgements they stay hidden from its annotators for good.
+    """
     waiting = _waiting(user).filter(direction_id__in=list(direction_ids))
     return dict(waiting.values_list("direction_id", "project__name"))
 
@@ -28,10 +31,14 @@ def directions_to_judge(user: User) -> QuerySet[Direction]:
 def judgements_shown_to(user: User, rows: Sequence[Judgement]) -> set[int]:
     """Of other people's judgements, by id, those of projects that the person owns or reviews.
 
-    An annotator sees those on the items that he or she has judged in the same project. Two queries.
+    An annotator sees those on the items that he or she has judged in the same project, if it shows them. Two queries.
     """
-    memberships = Membership.objects.filter(user=user).values_list("project_id", "role")
-    roles = {f"{SOURCE_PREFIX}{project_id}": role for project_id, role in memberships}
+    memberships = Membership.objects.filter(user=user).values_list("project_id", "role", "project__reveal")
+    roles = {
+        f"{SOURCE_PREFIX}{project_id}": role
+        for project_id, role, reveals in memberships
+        if reveals or role in REVIEWING_ROLES
+    }
     judged = set(
         Judgement.objects.filter(
             judge__user=user,
@@ -53,5 +60,9 @@ def _waiting(user: User) -> QuerySet[Item]:
         source=Concat(Value(SOURCE_PREFIX), Cast(OuterRef("project"), CharField())),
         current=True,
     )
-    items = Item.objects.filter(project__memberships__user=user, project__memberships__role__in=JUDGING_ROLES)
-    return items.filter(~Q(Exists(mine)))
+    # An open item: one that others have judged as often as the overlap asks for comes before nobody any more.
+    is_waiting = Q(is_open=True) & ~Q(Exists(mine))
+    is_kept = Q(project__reveal=False, project__memberships__role=Membership.Role.ANNOTATOR)
+    return Item.objects.filter(
+        Q(project__memberships__user=user, project__memberships__role__in=JUDGING_ROLES) & (is_waiting | is_kept)
+    )

@@ -6,16 +6,18 @@ Nothing here may tell where a direction comes from: no key, model, layer or inde
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from django.db.models import Q
 
-from labelapp.accounts.models import User
+from labelapp.atlas.models import Direction
 from labelapp.judgements.models import Judgement
 from labelapp.labelling.models import Item, Project
-from labelapp.labelling.selectors import QueueProgress, item_next, queue_progress
+from labelapp.labelling.queue import SHOWN, items_take, leases_prolong
+from labelapp.labelling.selectors import QueueProgress, Seat, own_count, queue_progress
 
 HEAT_STEPS = 20
+OPPOSITE = {"+": "-", "-": "+"}
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,7 @@ class Entry:
     verdict: str = ""
     label: str = ""
     kind: str = ""
+    reason: str = ""
     misfits: Collection[int] = ()
 
 
@@ -51,7 +54,9 @@ class Card:
 
     item: Item
     tokens: Sequence[ShownToken]
-    entry: Entry = field(default_factory=Entry)
+    other_end: Sequence[ShownToken]  # of the same vector; empty where the project shows one end
+    entry: Entry
+    n_own: int  # rows of the person's own on it, standing or not
 
     @property
     def n_fit(self) -> int:
@@ -71,43 +76,75 @@ class QueueState:
     progress: QueueProgress
 
 
-def queue_state(project: Project, user: User, *, item: Item | None = None, entry: Entry | None = None) -> QueueState:
-    """The page with this item (else with the next that the person has not judged), and what was entered."""
-    item = item or item_next(project, user)
+def queue_state(
+    seat: Seat, *, item: Item | None = None, entry: Entry | None = None, releasing: Item | None = None
+) -> QueueState:
+    """The page with this item (else with the next that is free), and what was entered; both cards are leased.
+
+    `releasing` is the item that the person has just done with.
+    """
+    if seat.project.state != Project.State.OPEN:
+        return QueueState(None, None, queue_progress(seat))
     if item is None:
-        return QueueState(None, None, queue_progress(project, user))
-    following = item_next(project, user, after=item)
-    return QueueState(
-        _card(item, entry if entry is not None else entry_before(item, user)),
-        _card(following, entry_before(following, user)) if following else None,
-        queue_progress(project, user),
-    )
+        items = items_take(seat, releasing=releasing)
+    else:
+        leases_prolong(seat, [item.opaque_id])
+        items = [item, *items_take(seat, but=[item.pk])][:SHOWN]
+    opposites = _opposites(items) if seat.project.ends == Project.Ends.BOTH else {}
+    entries = [entry if entry is not None and shown == item else None for shown in items]
+    cards = [_card(seat, shown, it, opposites.get(shown.pk)) for shown, it in zip(items, entries, strict=True)]
+    card, following, *_ = [*cards, None, None]
+    return QueueState(card, following, queue_progress(seat))
 
 
-def entry_before(item: Item, user: User) -> Entry:
+def entry_before(seat: Seat, item: Item) -> Entry:
     """What stands of the person's answers, else the one withdrawn last; empty where there is none."""
     rows = Judgement.objects.filter(
         Q(current=True) | Q(withdrawals__isnull=False),
         direction_id=item.direction_id,
-        judge__user=user,
-        source=item.project.source,
+        judge=seat.judge_id,
+        source=seat.project.source,
     )
     last = rows.order_by("-current", "-pk").first()
-    return Entry(last.verdict, last.label, last.kind, last.misfits) if last else Entry()
+    return Entry(last.verdict, last.label, last.kind, last.reason, last.misfits) if last else Entry()
 
 
-def _card(item: Item, entry: Entry) -> Card:
-    direction = item.direction
-    tokens = direction.tokens[: item.project.tokens_shown]
+def _card(seat: Seat, item: Item, entry: Entry | None, opposite: Direction | None) -> Card:
+    n_own = _n_own(seat, item)
+    if entry is None:
+        entry = entry_before(seat, item) if n_own else Entry()
+    n = seat.project.tokens_shown
+    other_end = _tokens(opposite, n) if opposite is not None else []
+    return Card(item, _tokens(item.direction, n, entry.misfits), other_end, entry, n_own)
+
+
+def _n_own(seat: Seat, item: Item) -> int:
+    """From the column that the queue reads with its items; an item that was opened by itself lacks it."""
+    if "n_own" in item.__dict__:
+        return int(item.__dict__["n_own"])
+    return int(Item.objects.filter(pk=item.pk).values_list(own_count(seat), flat=True).get())
+
+
+def _opposites(items: Sequence[Item]) -> dict[int, Direction]:
+    """The other end of each item's vector, by the item's id: one query."""
+    wanted = {
+        (it.direction.matrix_id, it.direction.side, it.direction.index, OPPOSITE[it.direction.sign]): it.pk
+        for it in items
+    }
+    condition = Q(pk__in=[])
+    for matrix_id, side, index, sign in wanted:
+        condition |= Q(matrix=matrix_id, side=side, index=index, sign=sign)
+    found = Direction.objects.filter(condition)
+    return {wanted[it.matrix_id, it.side, it.index, it.sign]: it for it in found}
+
+
+def _tokens(direction: Direction, n: int, misfits: Collection[int] = ()) -> list[ShownToken]:
+    tokens = direction.tokens[:n]
     percents = _percents(direction.scores, len(tokens))
-    return Card(
-        item,
-        [
-            ShownToken(token, place, percent, place in entry.misfits)
-            for place, (token, percent) in enumerate(zip(tokens, percents, strict=True))
-        ],
-        entry,
-    )
+    return [
+        ShownToken(token, place, percent, place in misfits)
+        for place, (token, percent) in enumerate(zip(tokens, percents, strict=True))
+    ]
 
 
 def _percents(scores: Sequence[float] | None, n: int) -> list[int | None]:

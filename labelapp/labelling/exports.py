@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from django.db.models import Max
+
 from labelapp.accounts.models import User
 from labelapp.atlas.models import Direction
 from labelapp.exchange.subjects import ExportError, Subject
@@ -18,6 +20,8 @@ def project_subject(slug: str, user: User | None) -> Subject:
     if project is None or (user is not None and not _may_export(project, user)):
         raise ExportError(f"There is no project {slug!r} that you may export; its owner and reviewers may.")
 
+    now = project.guidelines.aggregate(version=Max("version"))["version"]
+
     def extras(direction_ids: Iterable[int]) -> dict[int, dict[str, Any]]:
         items = Item.objects.filter(project=project, direction_id__in=list(direction_ids))
         return {
@@ -25,6 +29,9 @@ def project_subject(slug: str, user: User | None) -> Subject:
                 "project": project.slug,
                 "item": item.opaque_id,
                 "inclusion_probability": item.inclusion_probability,
+                "exploration": item.exploration,
+                # A judgement with a smaller `guidelines_version` was made under an older rubric.
+                "guidelines_version_now": now,
                 "design": project.design,
             }
             for item in items

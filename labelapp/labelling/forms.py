@@ -8,7 +8,7 @@ from django import forms
 from django.http import QueryDict
 from django.utils.text import Truncator
 
-from labelapp.judgements.models import Kind
+from labelapp.judgements.models import Kind, Reason
 from labelapp.labelling.cards import Entry
 
 SECONDS_AT_MOST = 24 * 3600.0
@@ -26,6 +26,11 @@ class AnswerForm(forms.Form):
         choices=[("", "no kind"), *Kind.choices],
         error_messages={"invalid_choice": "%(value)s is not a kind; choose one from the list."},
     )
+    reason = forms.ChoiceField(
+        required=False,
+        choices=[("", "no reason"), *Reason.choices],
+        error_messages={"invalid_choice": "%(value)s is not a reason; choose one from the list."},
+    )
     misfit = forms.TypedMultipleChoiceField(
         required=False,
         coerce=int,
@@ -33,6 +38,8 @@ class AnswerForm(forms.Form):
         error_messages={"invalid_choice": "%(value)s is not the place of a token; reload the page."},
     )
     seconds = forms.Field(required=False)
+    # How many of the person's own answers the page knew of.
+    seen = forms.Field(required=False)
 
     def clean_seconds(self) -> float | None:
         """A clock that cannot be right says nothing; it never costs an answer."""
@@ -42,6 +49,11 @@ class AnswerForm(forms.Form):
             return None
         return seconds if 0 <= seconds <= SECONDS_AT_MOST else None
 
+    def clean_seen(self) -> int | None:
+        """None where the page did not say."""
+        seen = str(self.cleaned_data["seen"] or "")
+        return int(seen) if seen.isascii() and seen.isdigit() and len(seen) < 6 else None
+
     def answer(self) -> dict[str, Any]:
         """The arguments of `item_judge`; the form is valid."""
         data = self.cleaned_data
@@ -49,8 +61,10 @@ class AnswerForm(forms.Form):
             "verdict": data["verdict"],
             "label": data["label"],
             "kind": data["kind"],
+            "reason": data["reason"],
             "misfits": data["misfit"],
             "seconds": data["seconds"],
+            "seen": data["seen"],
         }
 
     def entry(self) -> Entry:
@@ -59,7 +73,7 @@ class AnswerForm(forms.Form):
         marks = [value for value in sent.getlist("misfit") if value.isascii() and value.isdigit()]
         places = [int(value) for value in marks if len(value) < len(str(PLACES))]
         label = "".join(character for character in self.data.get("label", "") if character.isprintable())
-        return Entry("", label, self.data.get("kind", ""), places)
+        return Entry("", label, self.data.get("kind", ""), self.data.get("reason", ""), places)
 
     def sentence(self) -> str:
         """The first thing that is wrong. It may quote what was sent, which may be long."""

@@ -28,6 +28,10 @@ class ListedProject:
         return self.role in REVIEWING_ROLES
 
     @property
+    def is_draft(self) -> bool:
+        return self.project.state == Project.State.DRAFT
+
+    @property
     def is_finished(self) -> bool:
         return self.done >= self.total
 

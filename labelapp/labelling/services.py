@@ -1,121 +1,28 @@
-"""Writes on projects, their items and what people judge in them."""
+"""Writes on what people judge in projects."""
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
-from typing import Any
 
 from django.db import transaction
-from django.db.models import Min, QuerySet
+from django.db.models import BooleanField, Count, ExpressionWrapper, F, Q
 from django.utils import timezone
-from django.utils.text import slugify
 
 from labelapp.accounts.models import User
-from labelapp.atlas.models import Direction, Model
-from labelapp.atlas.selection import MatrixSelection, directions_selected
-from labelapp.judgements.models import Judgement
-from labelapp.judgements.selectors import judgement_last
-from labelapp.judgements.services import Draft, judge_of_user, judgement_record, judgement_withdraw
-from labelapp.labelling.models import Guidelines, Item, Membership, Project, Skip
-
-DEMO_SLUG = "demo"
-DEMO_ITEMS = 120
-# Beyond these a readout of the demo model is mostly noise, and a first look should not be.
-DEMO_VECTORS = 16
-DEMO_SEED = 1
-DEMO_GUIDELINES = """\
-Say what most of the tokens have in common.
-
-- **Interpretable**: at least 70 % of the tokens fit one meaning that you can name. The meaning may be a topic
-  ("animals"), a word class ("plural nouns"), a kind of fragment, a number, a name.
-- **Not interpretable**: there is none, or there are several unrelated ones, or it is too broad to name.
-- **Unsure**: you cannot decide. It is left out of two-valued figures, and counted.
-
-Mark the tokens that do not fit. When in doubt between yes and no, say no.
-"""
-
-
-class LabellingError(ValueError):
-    """Something that cannot be done in a project; the message says why in one sentence."""
-
-
-def project_create(
-    *,
-    name: str,
-    owner: User,
-    directions: QuerySet[Direction],
-    guidelines: str,
-    n: int | None = None,
-    seed: int = 0,
-    slug: str = "",
-    tokens_shown: int = 15,
-    selection: MatrixSelection | None = None,
-) -> Project:
-    """Make an open project of a simple random sample of n directions (all of them without n), in random order.
-
-    `selection` is noted in the design where one was drawn from. Of every item equally many tokens are shown, or
-    their number would tell the shorter readouts, of controls say, from the others. Raises LabellingError where there
-    is nothing to draw from.
-    """
-    population = list(directions.order_by("pk").values_list("pk", flat=True))
-    if not population:
-        raise LabellingError("The selection holds no directions; decompose the model first, or widen the selection.")
-    shortest = directions.order_by().aggregate(top=Min("matrix__top"))["top"]
-    n = min(n or len(population), len(population))
-    drawn = random.Random(seed).sample(population, n)
-    with transaction.atomic():
-        project = Project.objects.create(
-            name=name,
-            slug=slug or _slug_free(name),
-            tokens_shown=min(tokens_shown, shortest),
-            design={
-                "kind": "simple_random",
-                "seed": seed,
-                "population": len(population),
-                "n": n,
-                **({"selection": selection.as_json()} if selection else {}),
-            },
-        )
-        Guidelines.objects.create(project=project, version=1, text=guidelines)
-        Membership.objects.create(project=project, user=owner, role=Membership.Role.OWNER)
-        Item.objects.bulk_create(
-            (
-                Item(
-                    project=project,
-                    direction_id=direction_id,
-                    position=position,
-                    inclusion_probability=n / len(population),
-                )
-                for position, direction_id in enumerate(drawn)
-            ),
-            batch_size=1000,
-        )
-    return project
-
-
-def project_draw(*, model: Model, selection: MatrixSelection, **options: Any) -> Project:
-    """A project of a sample of what a selection names, controls and other bases among it where it names them.
-
-    `options` and what is raised are those of `project_create`.
-    """
-    return project_create(directions=directions_selected(model, selection), selection=selection, **options)
-
-
-def demo_project_ensure(*, model: Model, owner: User) -> Project:
-    """The demo's project: a sample over all circuits and layers of the demo model. It is made once."""
-    if project := Project.objects.filter(slug=DEMO_SLUG).first():
-        return project
-    directions = directions_selected(model, MatrixSelection()).filter(index__lt=DEMO_VECTORS)
-    return project_create(
-        name="Demo",
-        slug=DEMO_SLUG,
-        owner=owner,
-        directions=directions,
-        guidelines=DEMO_GUIDELINES,
-        n=DEMO_ITEMS,
-        seed=DEMO_SEED,
-    )
+from labelapp.judgements.models import Judge, Judgement, Verdict
+from labelapp.judgements.selectors import judgement_last, judgements_of_source
+from labelapp.judgements.services import (
+    Draft,
+    draft_check,
+    judge_of_user,
+    judgement_withdraw,
+    judgement_write,
+    judgements_own,
+)
+from labelapp.labelling.errors import LabellingError
+from labelapp.labelling.models import Guidelines, Item, Project, Skip
+from labelapp.labelling.queue import lease_end
+from labelapp.labelling.selectors import JUDGING_ROLES, Seat, seat_of
 
 
 def item_judge(
@@ -125,57 +32,117 @@ def item_judge(
     verdict: str,
     label: str = "",
     kind: str = "",
+    reason: str = "",
     misfits: Sequence[int] = (),
     seconds: float | None = None,
+    seen: int | None = None,
+    seat: Seat | None = None,
 ) -> Judgement:
     """Take a person's judgement on an item; one that the person made before is superseded, and kept.
 
-    An answer that came twice (a double click, a request repeated after a lost connection) is taken once.
-    Raises LabellingError or JudgementError, and changes nothing, where it cannot be taken.
+    An answer that came twice (a double click, a request repeated after a lost connection) is taken once. With `seen`,
+    how many of the person's own answers were known where this one was given, one that does not know of what stands
+    is refused: it comes from a second tab. A lease decides nothing here. Raises LabellingError or JudgementError, and
+    changes nothing, where the answer cannot be taken; never do more people's judgements stand than the overlap.
+    `seat` is the person's, where the caller has just read it. Four queries for a first answer.
     """
-    _require_judging(item.project, user)
-    judge = judge_of_user(user)
-    shown = min(item.project.tokens_shown, len(item.direction.tokens))
+    seat = _seat_required(item.project, user, seat)
+    judge_id = seat.judge_id if seat.judge_id is not None else judge_of_user(user).pk
     draft = Draft(
         direction_id=item.direction_id,
         verdict=verdict,
         label=label.strip(),
         kind=kind,
+        reason=reason if verdict == Verdict.NOT_INTERPRETABLE else "",
         misfits=sorted(set(misfits)),
-        tokens_shown=shown,
-        guidelines_version=guidelines_current(item.project).version,
+        tokens_shown=min(seat.project.tokens_shown, len(item.direction.tokens)),
+        guidelines_version=seat.guidelines_version,
         seconds=seconds,
     )
+    draft_check(draft, is_person=True)
     with transaction.atomic():
-        Direction.objects.select_for_update().get(pk=item.direction_id)
-        standing = Judgement.objects.filter(
-            direction_id=item.direction_id, judge=judge, source=item.project.source, current=True
-        ).first()
-        if standing is not None and _same_answer(standing, draft):
-            return standing
-        return judgement_record(judge=judge, source=item.project.source, draft=draft)
+        # From here on the item's row is locked, and what is read of the person's own answers stays true.
+        is_counted = _count_one_more(item, seat.project)
+        own = list(judgements_own(judge_id=judge_id, source=seat.project.source, direction_id=item.direction_id))
+        standing = next((row for row in own if row.current), None)
+        if standing is None:
+            if not is_counted:
+                raise LabellingError(_full_sentence(seat.project))
+        else:
+            if is_counted:
+                _count_one_less(item, seat.project)
+            if _same_answer(standing, draft):
+                return standing
+            if seen is not None and seen != len(own):
+                raise LabellingError(_other_tab_sentence(standing))
+        return judgement_write(
+            judge_id=judge_id,
+            source=seat.project.source,
+            draft=draft,
+            matrix_id=item.direction.matrix_id,
+            standing=standing,
+            blind=not own,
+        )
 
 
-def answer_undo(*, project: Project, user: User) -> Item | None:
+def answer_undo(*, project: Project, user: User, seat: Seat | None = None) -> Item | None:
     """Take back the person's last answer in the project and return its item; None where there is none.
 
-    A judgement is withdrawn (the row stays); a skip is forgotten, so that its item is next again.
+    A judgement is withdrawn (the row stays) and the item asks for one more again; a skip is forgotten.
     """
-    _require_judging(project, user)
+    seat = _seat_required(project, user, seat)
     last = judgement_last(source=project.source, judge_id=judge_of_user(user).pk)
     skip = Skip.objects.filter(item__project=project, user=user).order_by("at").last()
     if skip is not None and (last is None or skip.at > last.created_at):
         skip.delete()
         return skip.item
-    if last is None or judgement_withdraw(last) is None:
+    if last is None:
         return None
-    return Item.objects.select_related("direction", "project").get(project=project, direction_id=last.direction_id)
+    with transaction.atomic():
+        items = Item.objects.select_related("direction", "project").filter(project=project)
+        item = items.select_for_update(of=("self",)).get(direction_id=last.direction_id)
+        if judgement_withdraw(last) is None:
+            return None
+        if last.supersedes_id is None:  # else the one before stands again
+            _count_one_less(item, seat.project)
+    return item
 
 
-def item_skip(*, item: Item, user: User) -> None:
-    """Put an item off until the others are done, those that were skipped before it too."""
-    _require_judging(item.project, user)
-    Skip.objects.update_or_create(item=item, user=user, defaults={"at": timezone.now()})
+def item_skip(*, item: Item, user: User, reason: str = Skip.Reason.LATER, seat: Seat | None = None) -> None:
+    """Put an item off until the others are done, those that were skipped before it too; others may have it."""
+    _seat_required(item.project, user, seat)
+    if reason not in Skip.Reason.values:
+        raise LabellingError(f"{reason!r} is not a reason to skip; it must be {', '.join(Skip.Reason.values)}.")
+    with transaction.atomic():
+        Skip.objects.update_or_create(item=item, user=user, defaults={"at": timezone.now(), "reason": reason})
+        lease_end(item, user)
+
+
+def items_reopen(project: Project) -> None:
+    """Open or close the project's items anew, after its overlap has changed."""
+    project.items.update(is_open=ExpressionWrapper(Q(n_judged__lt=project.overlap), output_field=BooleanField()))
+
+
+def items_verify(*, repair: bool = False) -> list[str]:
+    """Recount what stands on every item; return a line for each count that differs (and mend it if asked)."""
+    return [line for project in Project.objects.order_by("pk") for line in _items_verify(project, repair=repair)]
+
+
+def _items_verify(project: Project, *, repair: bool) -> list[str]:
+    """Under the items' locks, which every writer of a judgement in the project takes."""
+    lines = []
+    with transaction.atomic():
+        items = list(project.items.select_for_update().order_by("pk"))
+        standing = judgements_of_source(project.source).filter(judge__type=Judge.Type.PERSON).order_by()
+        counts = dict(standing.values_list("direction_id").annotate(n=Count("pk")))
+        for item in items:
+            n = counts.get(item.direction_id, 0)
+            if (item.n_judged, item.is_open) == (n, n < project.overlap):
+                continue
+            lines.append(f"item {item} of {project.slug} is counted as judged by {item.n_judged}, should be {n}")
+            if repair:
+                Item.objects.filter(pk=item.pk).update(n_judged=n, is_open=n < project.overlap)
+    return lines
 
 
 def guidelines_current(project: Project) -> Guidelines:
@@ -185,24 +152,49 @@ def guidelines_current(project: Project) -> Guidelines:
     return guidelines
 
 
+def _count_one_more(item: Item, project: Project) -> bool:
+    """Count a judgement that is to be written, and lock the item's row; False, locked too, where there is no place."""
+    is_open = ExpressionWrapper(Q(n_judged__lt=project.overlap - 1), output_field=BooleanField())
+    items = Item.objects.filter(pk=item.pk)
+    if items.filter(n_judged__lt=project.overlap).update(n_judged=F("n_judged") + 1, is_open=is_open):
+        return True
+    list(items.select_for_update().values_list("pk"))
+    return False
+
+
+def _count_one_less(item: Item, project: Project) -> None:
+    is_open = ExpressionWrapper(Q(n_judged__lte=project.overlap), output_field=BooleanField())
+    Item.objects.filter(pk=item.pk, n_judged__gt=0).update(n_judged=F("n_judged") - 1, is_open=is_open)
+
+
 def _same_answer(standing: Judgement, draft: Draft) -> bool:
-    return (standing.verdict, standing.label, standing.kind, standing.misfits) == (
-        draft.verdict, draft.label, draft.kind, list(draft.misfits),
+    return (standing.verdict, standing.label, standing.kind, standing.reason, standing.misfits) == (
+        draft.verdict, draft.label, draft.kind, draft.reason, list(draft.misfits),
     )  # fmt: skip
 
 
-def _require_judging(project: Project, user: User) -> None:
-    roles = [Membership.Role.OWNER, Membership.Role.REVIEWER, Membership.Role.ANNOTATOR]
-    if not Membership.objects.filter(project=project, user=user, role__in=roles).exists():
+def _seat_required(project: Project, user: User, seat: Seat | None) -> Seat:
+    """The person's seat, read now unless the caller just did. Raises LabellingError where nothing can be judged."""
+    seat = seat or seat_of(project, user)
+    if seat is None or seat.role not in JUDGING_ROLES:
         raise LabellingError(f"You are not one of those who judge in {project.name}; its owner can add you.")
-    state = Project.objects.values_list("state", flat=True).get(pk=project.pk)
-    if state != Project.State.OPEN:
+    if seat.project.state == Project.State.PAUSED:
         raise LabellingError(f"{project.name} is paused and takes no judgements; its owner can open it again.")
+    if seat.project.state != Project.State.OPEN:
+        raise LabellingError(f"{project.name} is not open yet; its owner can open it.")
+    return seat
 
 
-def _slug_free(name: str) -> str:
-    base = slug = slugify(name)[:70] or "project"
-    number = 2
-    while Project.objects.filter(slug=slug).exists():
-        slug, number = f"{base}-{number}", number + 1
-    return slug
+def _full_sentence(project: Project) -> str:
+    people = "Somebody else has" if project.overlap == 1 else f"{project.overlap} other people have"
+    return (
+        f"Enough: {people} judged this one while it lay here. Skip it to go on; what you entered stays in this browser."
+    )
+
+
+def _other_tab_sentence(standing: Judgement) -> str:
+    words = f", “{standing.label}”" if standing.label else ""
+    return (
+        f"You judged this one in another tab: {standing.get_verdict_display()}{words}. That stands; "
+        "reload the page to go on, or to change it."
+    )

@@ -34,6 +34,7 @@ class Opinion:
     verdict: str
     label: str
     blind: bool = True
+    guidelines_version: int | None = None  # that a person judged under
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ def comparison(project: Project) -> Comparison:
     """Four queries."""
     by_people = Judgement.objects.filter(source=project.source, current=True, judge__type=Judge.Type.PERSON)
     people = _group(
-        Opinion(row.direction_id, row.judge, row.verdict, row.label, row.blind)
+        Opinion(row.direction_id, row.judge, row.verdict, row.label, row.blind, row.guidelines_version)
         for row in by_people.select_related("judge").order_by("pk")
     )
     judged = by_people.filter(direction=OuterRef("direction"))

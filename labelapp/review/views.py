@@ -8,7 +8,8 @@ from django.utils.http import urlencode
 from django.views.decorators.http import require_GET
 
 from labelapp.accounts.typing import SignedInRequest
-from labelapp.labelling.selectors import REVIEWING_ROLES, project_get_for
+from labelapp.labelling.selectors import REVIEWING_ROLES, explored, project_get_for
+from labelapp.labelling.services import guidelines_current
 from labelapp.review.selectors import (
     FILTERS,
     ROWS_A_PAGE,
@@ -41,9 +42,12 @@ def comparison_page(request: SignedInRequest, slug: str) -> HttpResponse:
     listed = {name: found.direction_ids(wanted, hidden=hidden) for name, wanted in FILTERS.items()}
     ids = [pk for pk in listed[show] if pk > int(after)]
     rows = comparison_rows(project, found, ids[:ROWS_A_PAGE], hidden=hidden)
+    apart = explored(project)  # chosen, not drawn: in the list, and in no table
     context = {
         "project": project,
-        "tables": found.without(hidden).tables,
+        "tables": found.without(hidden | apart).tables,
+        "explored": apart,
+        "guidelines_now": guidelines_current(project).version,
         "rows": rows,
         "n_hidden": len(hidden),
         "hidden_query": _query(show, after, True),

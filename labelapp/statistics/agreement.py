@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from labelapp.statistics.repeats import nominal_alpha
 
 
 def contingency(a: ArrayLike, b: ArrayLike, categories: Sequence[object] = (True, False)) -> NDArray[np.int64]:
@@ -53,6 +55,45 @@ def cohens_kappa(table: ArrayLike) -> float | None:
     if beyond == 0:
         return None
     return (int(np.trace(counts)) * int(n) - by_chance) / beyond
+
+
+def gwets_ac1(table: ArrayLike) -> float | None:
+    """Agreement beyond chance where chance is a guess on the items that are hard: (p_o - p_e) / (1 - p_e) with
+    p_e = Σ_k π_k (1 - π_k) / (q - 1), π_k the mean of both judges' shares of category k, q the categories.
+
+    Gwet (2008), "Computing inter-rater reliability and its variance in the presence of high agreement", British Journal
+    of Mathematical and Statistical Psychology 61, eq. 3 and 8. Unlike kappa it stays high where nearly all is yes.
+    None where n = 0.
+
+    table: [q, q] counts, from `contingency`. Raises ValueError where there is one category.
+    """
+    counts = _square(table)
+    if len(counts) < 2:
+        raise ValueError("Agreement needs two categories at least.")
+    n = counts.sum()
+    if not n:
+        return None
+    shares = (counts.sum(axis=0) + counts.sum(axis=1)) / (2 * n)
+    by_chance = float((shares * (1 - shares)).sum()) / (len(counts) - 1)
+    return (float(np.trace(counts) / n) - by_chance) / (1 - by_chance)
+
+
+def krippendorff_alpha(ratings: Sequence[Sequence[Hashable | None]]) -> float | None:
+    """Krippendorff's alpha for nominal values of any number of judges, some of which did not judge every item.
+
+    ratings: [judges][items], None where a judge did not judge; the formula is in `repeats.nominal_alpha`. None where no
+    item has two values, and where there is only one value at all. Raises ValueError where the rows differ in length.
+    """
+    if len({len(row) for row in ratings}) > 1:
+        raise ValueError("Every judge needs a place for every item; None where it was not judged.")
+    return nominal_alpha([[it for it in unit if it is not None] for unit in zip(*ratings, strict=True)])
+
+
+def prevalence(table: ArrayLike) -> float | None:
+    """The share of yes over both judges, from a table whose first row and column are yes; None where n = 0."""
+    counts = _square(table)
+    n = counts.sum()
+    return float((counts[0].sum() + counts[:, 0].sum()) / (2 * n)) if n else None
 
 
 def _square(table: ArrayLike) -> NDArray[np.int64]:

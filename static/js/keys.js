@@ -2,14 +2,14 @@
 //
 // An element with data-key="y" is clicked (a field: focused) by that key, data-key="g m" by g and then m.
 // data-key-name says what it does, otherwise its text. In a list marked data-list, j and k move, Enter opens.
+// What stands in a part marked data-scope has its keys while the <details> around it is open, and then it alone.
 // Shortcuts never fire while someone types or with Ctrl, Alt or Meta. People may change them in the dialog
-// that "?" opens; what they chose stays in this browser.
+// that "?" opens; what they chose is kept with their account.
 (() => {
   "use strict";
 
   document.documentElement.classList.add("js");
 
-  const STORE = "tealeaves.keys";
   const SEQUENCE_MS = 1200;
   const MOVES = [
     { name: "Next row", key: "j", run: () => move(1) },
@@ -19,21 +19,34 @@
   let prefixTimer = 0;
   let learning = null; // the shortcut whose new key is being asked for
 
-  function chosen() {
+  // {what a shortcut does: its key}, as far as it was changed; it came with the page.
+  let changed = {};
+
+  async function choose(map) {
+    changed = map;
+    const token = /(?:^|;\s*)csrftoken=([^;]+)/.exec(document.cookie)?.[1] || "";
     try {
-      const value = JSON.parse(localStorage.getItem(STORE) || "{}");
-      return value && typeof value === "object" ? value : {};
+      const response = await fetch(dialog().dataset.store, {
+        method: "POST",
+        body: new URLSearchParams({ shortcuts: JSON.stringify(map) }),
+        headers: { "HX-Request": "true", "X-CSRFToken": token },
+        credentials: "same-origin",
+      });
+      if (response.status === 204) return;
+      const page = new DOMParser().parseFromString(await response.text(), "text/html");
+      say(page.querySelector(".notice")?.textContent.trim() || "It holds on this page only: sign in again to keep it.");
     } catch {
-      return {};
+      say("It holds on this page only: the server cannot be reached to keep it.");
     }
   }
 
-  function choose(map) {
-    try {
-      localStorage.setItem(STORE, JSON.stringify(map));
-    } catch {
-      // A browser that stores nothing keeps the first keys.
-    }
+  function scopeOf(element) {
+    return element?.closest("[data-scope]") || null;
+  }
+
+  // The part whose keys are the only ones now, if one is open.
+  function scopeOpen() {
+    return [...document.querySelectorAll("details[open] [data-scope]")].find((part) => !part.closest("template, [inert]")) || null;
   }
 
   function isTyping(target) {
@@ -63,7 +76,6 @@
 
   // All shortcuts of the page with the keys that this person uses: {name, first, key, run, element}.
   function shortcuts() {
-    const map = chosen();
     const found = [...document.querySelectorAll("[data-key]")].filter(isUsable).map((element) => ({
       name: nameOf(element),
       first: element.dataset.key,
@@ -73,7 +85,7 @@
     if (document.querySelector("[data-list]")) {
       found.push(...MOVES.map((it) => ({ name: it.name, first: it.key, run: it.run, repeats: true })));
     }
-    for (const it of found) it.key = map[it.name] ?? it.first;
+    for (const it of found) it.key = changed[it.name] ?? it.first;
     return found;
   }
 
@@ -127,9 +139,16 @@
       event.target.blur();
       return undefined;
     }
+    const scope = scopeOpen();
+    if (scope && event.key === "Escape" && !document.querySelector("dialog[open]")) {
+      const details = scope.closest("details");
+      details.open = false;
+      details.querySelector("summary").focus();
+      return undefined;
+    }
     if (!isFree(event) || event.key === "Shift") return undefined;
     const press = prefix ? `${prefix} ${pressed(event)}` : pressed(event);
-    const all = shortcuts();
+    const all = shortcuts().filter((it) => scopeOf(it.element) === scope);
     setPrefix("");
     const hit = all.find((it) => it.key === press);
     if (hit) {
@@ -205,7 +224,8 @@
       return;
     }
     const wanted = it.first.startsWith("g ") ? `g ${pressed(event)}` : pressed(event);
-    const other = shortcuts().find((one) => one.name !== it.name && (one.key === wanted || one.key.startsWith(`${wanted} `)));
+    const rivals = shortcuts().filter((one) => one.name !== it.name && scopeOf(one.element) === scopeOf(it.element));
+    const other = rivals.find((one) => (one.key === wanted || one.key.startsWith(`${wanted} `)));
     if (other) {
       say(`“${wanted}” already stands for: ${other.name}. Nothing was changed.`);
       finish();
@@ -215,11 +235,11 @@
   }
 
   function keep(it, key) {
-    const map = chosen();
+    const map = { ...changed };
     if (key === it.first) delete map[it.name];
     else map[it.name] = key;
-    choose(map);
     say("");
+    choose(map);
     finish();
     show();
   }
@@ -248,9 +268,10 @@
     }
   });
   document.addEventListener("DOMContentLoaded", () => {
+    changed = JSON.parse(document.body.dataset.shortcuts || "{}");
     document.getElementById("keys-reset").addEventListener("click", () => {
-      choose({});
       say("");
+      choose({});
       fill();
       show();
     });

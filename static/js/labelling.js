@@ -3,7 +3,6 @@
 (() => {
   "use strict";
 
-  const DIGITS_MS = 600;
   const SAVED_MS = 1500;
   const UNSEEN_MS = 300;
   const FINAL = [400, 403, 404, 410, 422]; // the answer would be the same if it were sent again
@@ -11,14 +10,13 @@
   let isSending = false;
   let isStuck = false;
   let savedTimer = 0;
-  let digits = "";
-  let digitsTimer = 0;
 
   const queue = () => document.getElementById("queue");
   const place = () => document.getElementById("place");
   const shown = () => place().querySelector(".card[data-item]");
   const itemOf = (card) => card?.dataset.item;
   const errors = () => document.getElementById("save-error");
+  const numbers = () => window.tealeaves.numbers;
 
   // Drafts: drafts.js keeps them.
 
@@ -27,6 +25,7 @@
     window.tealeaves.drafts.write(itemOf(card), {
       label: form.elements.label.value,
       kind: form.elements.kind.value,
+      reason: form.elements.reason.value,
       misfits: [...card.querySelectorAll("[name=misfit]:checked")].map((box) => box.value),
     });
   }
@@ -37,6 +36,7 @@
     const form = card.querySelector("form");
     form.elements.label.value = draft.label || "";
     form.elements.kind.value = draft.kind || "";
+    form.elements.reason.value = draft.reason || "";
     for (const box of card.querySelectorAll("[name=misfit]")) box.checked = (draft.misfits || []).includes(box.value);
   }
 
@@ -52,7 +52,7 @@
   }
 
   function show(node) {
-    flush();
+    numbers().flush();
     place().replaceChildren(node);
     if (node.matches?.(".card[data-item]")) {
       draftApply(node);
@@ -83,6 +83,7 @@
 
   function put(form, submitter) {
     const card = form.closest(".card");
+    const isAnswer = submitter?.name === "verdict";
     const isUndo = !submitter?.name && /\/undo\/$/.test(submitter?.formAction || form.action);
     if (isUndo && isStuck) return goBack();
     if (card.inert || (!isUndo && isUnseen(card))) return undefined;
@@ -92,7 +93,7 @@
     const entry = {
       item: itemOf(card),
       isUndo,
-      isAnswer: Boolean(submitter?.name),
+      isAnswer,
       address: submitter?.hasAttribute("formaction") ? submitter.formAction : form.action,
       body: new URLSearchParams(new FormData(form, submitter)),
       card,
@@ -100,6 +101,7 @@
     entry.body.delete("csrfmiddlewaretoken");
     if (entry.item) draftWrite(card);
     outbox.push(entry);
+    for (const reasons of card.querySelectorAll("details[open]")) reasons.open = false;
     card.inert = true;
     if (!isUndo) {
       const next = following();
@@ -160,9 +162,11 @@
     outbox.shift();
     if (entry.isAnswer) {
       window.tealeaves.drafts.forget(entry.item);
+      suggest(entry.body);
       tick();
     }
     const page = parsed(html);
+    document.getElementById("last").replaceWith(page.getElementById("last"));
     document.getElementById("queue-head").querySelector(".num").replaceWith(page.querySelector("#queue-head .num"));
     document.getElementById("queue-head").querySelector("progress").replaceWith(page.querySelector("#queue-head progress"));
     arrange(entry, page);
@@ -193,6 +197,16 @@
     return card;
   }
 
+  // A label that was just used is suggested from now on; of others' none is, as long as this is blind.
+  function suggest(body) {
+    const label = (body.get("label") || "").trim();
+    const list = document.getElementById("labels");
+    if (!label || body.get("verdict") !== "interpretable" || [...list.options].some((it) => it.value === label)) return;
+    const option = document.createElement("option");
+    option.value = label;
+    list.prepend(option);
+  }
+
   function tick() {
     const saved = document.getElementById("saved");
     saved.textContent = "✓ saved";
@@ -213,6 +227,7 @@
     const kept = entry.isUndo ? "The judgement still stands." : "Not saved; your answer is kept on this page.";
     const actions = mayRetry ? [button("Send it again", retry)] : [];
     if (!entry.isUndo) actions.push(button("Go back to it", goBack));
+    if (!entry.isUndo && !mayRetry) actions.push(button("Leave it and go on", leave));
     notice(`${sentence} ${kept}`, actions);
   }
 
@@ -241,6 +256,15 @@
     send();
   }
 
+  // What was refused is given up; its draft stays in this browser.
+  function leave() {
+    errors().replaceChildren();
+    isStuck = false;
+    outbox.shift();
+    if (!outbox.length && shown()?.inert) window.location.reload();
+    send();
+  }
+
   // The refused answer's card comes back as it was; what came after it waits behind it.
   function goBack() {
     errors().replaceChildren();
@@ -253,56 +277,10 @@
     send();
   }
 
-  // Numbers: "7" marks at once, "1" waits a moment for a second digit, "07" does not.
-
-  function toggle(number) {
-    const box = shown()?.querySelectorAll("[name=misfit]")[number - 1];
-    if (box) box.click();
-  }
-
-  function pending(number) {
-    for (const token of document.querySelectorAll(".tok.pending")) token.classList.remove("pending");
-    if (number) shown()?.querySelectorAll(".tok")[number - 1]?.classList.add("pending");
-  }
-
-  function flush() {
-    clearTimeout(digitsTimer);
-    const number = Number(digits);
-    digits = "";
-    pending(0);
-    if (number) toggle(number);
-  }
-
-  function digit(value) {
-    clearTimeout(digitsTimer);
-    const n = shown().querySelectorAll(".tok").length;
-    if (digits && Number(digits + value) > n) flush();
-    digits += value;
-    const number = Number(digits);
-    const isWhole = digits.length === 2 || (digits !== "0" && number * 10 > n) || number > n;
-    if (isWhole) {
-      flush();
-    } else {
-      pending(number);
-      digitsTimer = setTimeout(flush, DIGITS_MS);
-    }
-  }
-
-  function digitOf(event) {
-    if (/^\d$/.test(event.key)) return event.key;
-    return event.shiftKey ? null : /^(?:Digit|Numpad)(\d)$/.exec(event.code)?.[1] ?? null;
-  }
-
   function onKey(event) {
     if (event.key === "Enter" && event.target.matches?.(".entry input")) {
       event.preventDefault(); // a verdict is given by its key, never by leaving the label
       event.target.blur();
-      return;
-    }
-    const value = shown() && window.tealeaves.keys.isFree(event) && !event.repeat ? digitOf(event) : null;
-    if (value !== null) {
-      event.preventDefault();
-      digit(value);
     }
   }
 
@@ -325,7 +303,7 @@
     document.addEventListener("submit", (event) => {
       if (!event.target.matches("form.answer")) return;
       event.preventDefault();
-      flush();
+      numbers().flush();
       put(event.target, event.submitter);
     });
     window.addEventListener("beforeunload", (event) => {
@@ -333,4 +311,6 @@
     });
     window.addEventListener("online", () => { if (isStuck) retry(); });
   });
+
+  window.tealeaves = Object.assign(window.tealeaves || {}, { queue: { shown, itemOf, notice } });
 })();

@@ -14,7 +14,7 @@ from tests.support.cast import PASSWORD
 
 pytestmark = pytest.mark.django_db
 
-OPEN = {"accounts:sign_in"}
+OPEN = {"accounts:sign_in", "labelling:join"}  # by an invitation one comes in without an account
 OPEN_ROOMS = {"operations"}
 SIGN_IN = "/account/sign-in/"
 

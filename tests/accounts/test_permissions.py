@@ -16,6 +16,7 @@ from labelapp.autolabel.services import baseline_run_start
 from labelapp.exchange.imports import upload_start
 from labelapp.exchange.services import export_start, export_write
 from labelapp.jobs.models import Job, State
+from labelapp.labelling.members import invitation_create
 from labelapp.labelling.services import item_judge
 from labelapp.review.models import Adjudication
 from labelapp.review.services import adjudicate
@@ -37,6 +38,8 @@ REVIEWERS = (200, 200, 403, 403, 404, 302)
 JUDGING = (302, 302, 302, 403, 404, 302)  # taken, and on to the next item
 REVIEWING = (302, 302, 403, 403, 404, 302)
 OPEN = (200,) * 6
+OWNERS_ACT = (302, 403, 403, 403, 404, 302)
+OWNERS_FORM = (422, 403, 403, 403, 404, 302)  # an empty one
 STARTED = (302, 403, 403, 403, 403, 302)  # who started it, and nobody else, may say what becomes of it
 
 READY_MADE = "labeler-zero-shot.yaml"
@@ -47,6 +50,7 @@ EXPECTED = {
     "accounts:sign_in": ((302, 302, 302, 302, 302, 200), (302, 302, 302, 302, 302, 200)),
     "accounts:sign_out": (NOT_AT_ALL, MOVED),
     "accounts:password": (EVERYBODY, (422, 422, 422, 422, 422, 302)),
+    "accounts:shortcuts": (NOT_AT_ALL, (204, 204, 204, 204, 204, 302)),
     "jobs:list": (EVERYBODY, NOT_AT_ALL),
     "jobs:detail": (OWN, NOT_AT_ALL),
     "jobs:progress": (OWN, NOT_AT_ALL),
@@ -78,9 +82,23 @@ EXPECTED = {
     "autolabel:audit": (EVERYBODY, NOT_AT_ALL),
     "labelling:projects": (EVERYBODY, NOT_AT_ALL),
     "labelling:queue": (JUDGES, NOT_AT_ALL),
-    "labelling:guidelines": (MEMBERS, NOT_AT_ALL),
+    "labelling:create": (EVERYBODY, (422, 422, 422, 422, 422, 302)),
+    "labelling:join": (
+        (302, 302, 302, 302, 200, 200),
+        (302, 302, 302, 302, 302, 422),
+    ),  # members are let in as they are
+    "labelling:guidelines": (MEMBERS, OWNERS_FORM),
+    "labelling:settings": (REVIEWERS, OWNERS_FORM),
+    "labelling:state": (NOT_AT_ALL, OWNERS_ACT),
+    "labelling:explore": (NOT_AT_ALL, OWNERS_FORM),
+    "labelling:members": (REVIEWERS, OWNERS_ACT),
+    "labelling:member": (NOT_AT_ALL, OWNERS_ACT),
+    "labelling:invite": (NOT_AT_ALL, (200, 403, 403, 403, 404, 302)),
+    "labelling:revoke": (NOT_AT_ALL, OWNERS_ACT),
     "labelling:judge": (NOT_AT_ALL, JUDGING),
     "labelling:skip": (NOT_AT_ALL, JUDGING),
+    "labelling:beat": (NOT_AT_ALL, (204, 204, 204, 403, 404, 302)),
+    "labelling:others": ((200, 403, 403, 403, 404, 302), NOT_AT_ALL),  # only the owner has judged this one
     "labelling:undo": (NOT_AT_ALL, (302, 422, 422, 403, 404, 302)),  # only the owner has answered
     "review:projects": (EVERYBODY, NOT_AT_ALL),
     "review:comparison": (REVIEWERS, NOT_AT_ALL),
@@ -107,7 +125,11 @@ EXPECTED = {
     "imports:progress": (EVERYBODY, NOT_AT_ALL),
 }
 # Who is signed in is led away from the sign-in, whatever the method.
-OTHER_METHODS = {"accounts:sign_in": (302, 302, 302, 302, 302, 405), "operations:health": (405,) * 6}
+OTHER_METHODS = {
+    "accounts:sign_in": (302, 302, 302, 302, 302, 405),
+    "operations:health": (405,) * 6,
+    "labelling:join": (405,) * 6,
+}
 
 
 @pytest.fixture
@@ -156,6 +178,7 @@ def walk(people, monkeypatch):
         "neurons.jsonl", b'{"model": "m", "circuit": "mlp_in", "layer": 0, "index": 0, "tokens": ["a"]}'
     )
     imported = upload_start(file=file, revision="", user=owner)
+    invitation, secret = invitation_create(project=project, created_by=owner, role="annotator", days=1, uses_at_most=9)
     planned = planned_by(owner, model)
     arguments = {
         "jobs:control": [run.job_id],
@@ -182,9 +205,19 @@ def walk(people, monkeypatch):
         "autolabel:progress": [run.pk],
         "labelling:queue": [project.slug],
         "labelling:guidelines": [project.slug],
+        "labelling:join": [secret],
+        "labelling:settings": [project.slug],
+        "labelling:state": [project.slug],
+        "labelling:explore": [project.slug],
+        "labelling:members": [project.slug],
+        "labelling:member": [project.slug, annotator.pk],
+        "labelling:invite": [project.slug],
+        "labelling:revoke": [project.slug, invitation.pk],
         "labelling:judge": [project.slug, second.opaque_id],
         "labelling:skip": [project.slug, second.opaque_id],
         "labelling:undo": [project.slug],
+        "labelling:beat": [project.slug],
+        "labelling:others": [project.slug, first.opaque_id],
         "review:comparison": [project.slug],
         "review:disagreements": [project.slug],
         "review:item": [project.slug, first.opaque_id],
@@ -209,6 +242,11 @@ def walk(people, monkeypatch):
         "review:decide": {"verdict": "unsure"},
         "review:aggregate": {"method": "majority"},
         "review:freeze": {"name": "second", "rule": "adjudicated"},
+        "labelling:state": {"act": "pause"},
+        "labelling:members": {"username": "outsider", "role": "viewer"},
+        "labelling:member": {"role": "reviewer"},
+        "labelling:invite": {"role": "annotator", "days": 1, "uses_at_most": 1},
+        "accounts:shortcuts": {"shortcuts": "{}"},
         "exchange:start": {"subject": f"project:{project.slug}"},
     }
     return {name: (reverse(name, args=arguments.get(name, [])), posted.get(name, {})) for name in EXPECTED}

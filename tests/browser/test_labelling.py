@@ -6,7 +6,7 @@ from playwright.sync_api import Page, Route, expect
 
 from labelapp.accounts.models import User
 from labelapp.judgements.models import Judgement
-from labelapp.labelling.models import Project
+from labelapp.labelling.models import Project, Skip
 from labelapp.labelling.selectors import item_next
 from tests.factories import DirectionFactory, cast_project
 
@@ -74,6 +74,12 @@ def seen(page: Page) -> None:
 def answer(page: Page, key: str) -> None:
     seen(page)
     page.keyboard.press(key)
+
+
+def skip(page: Page) -> None:
+    """`s` opens the reasons, `s` again is the first: later."""
+    answer(page, "s")
+    page.keyboard.press("s")
 
 
 def test_numbers_mark_misfits(still):
@@ -288,7 +294,7 @@ def test_drafts_are_ones_own_and_go_with_the_sign_out(queue, live_server, sign_i
     queue.keyboard.press("l")
     queue.keyboard.type("owner's half a th")
     queue.keyboard.press("Escape")
-    answer(queue, "s")
+    skip(queue)
     expect(queue.locator("#place .card")).not_to_have_attribute("data-item", first)
     drafts = "Object.keys(localStorage).filter(key => key.startsWith('tealeaves.draft'))"
     assert len(queue.evaluate(drafts)) == 1  # the skipped one's is kept
@@ -315,7 +321,7 @@ def test_drafts_are_ones_own_and_go_with_the_sign_out(queue, live_server, sign_i
 
 def test_skip_and_the_end_of_the_queue(queue, project):
     skipped = shown(queue)
-    answer(queue, "s")
+    skip(queue)
     for n in range(1, 6):
         expect(queue.locator("#place .card")).not_to_have_attribute("data-item", skipped)
         answer(queue, "y")
@@ -350,7 +356,9 @@ def test_shortcuts_can_be_seen_and_changed(queue, project):
     change.click()
     queue.keyboard.press("5")
     expect(dialog.locator("#keys-wrong")).to_contain_text("Digits mark words")
-    queue.keyboard.press("i")
+    with queue.expect_response("**/account/shortcuts/") as kept:
+        queue.keyboard.press("i")
+    assert kept.value.status == 204 and User.objects.get(username="owner").shortcuts == {"Interpretable": "i"}
     queue.keyboard.press("Escape")
     expect(dialog).to_be_hidden()
     assert mine(project) == []
@@ -379,8 +387,9 @@ def test_without_a_script_it_is_a_plain_form(browser, live_server, owner, projec
     assert [(row.verdict, row.label, row.misfits) for row in mine(project)] == [("not_interpretable", "pets", [2])]
     page.get_by_role("button", name="Undo").click()
     assert shown(page) == first and struck(page) == [3] and mine(project) == []
-    page.get_by_role("button", name="Skip").click()
-    assert shown(page) != first
+    page.locator("#place .reasons summary").click()
+    page.get_by_role("button", name="too hard to decide").click()
+    assert shown(page) != first and Skip.objects.get().reason == "too_hard"
     expect(page.locator("#place kbd.needs-script").first).to_be_hidden()
     context.close()
 

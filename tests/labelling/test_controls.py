@@ -10,8 +10,9 @@ from django.urls import reverse
 from labelapp.atlas.models import Direction
 from labelapp.atlas.selection import MatrixSelection
 from labelapp.labelling.models import Item, Project
-from labelapp.labelling.services import item_judge, project_draw
-from tests.factories import DirectionFactory, MatrixFactory, ModelFactory
+from labelapp.labelling.projects import project_draw
+from labelapp.labelling.services import item_judge
+from tests.factories import DirectionFactory, MatrixFactory, ModelFactory, overlap_set
 
 pytestmark = pytest.mark.django_db
 MIXED = MatrixSelection(controls=("none", "gaussian"))
@@ -36,7 +37,7 @@ def model(settings, tmp_path):
 def project(model, owner, annotator):
     project = project_draw(model=model, selection=MIXED, name="Mixed", owner=owner, guidelines="Judge.", seed=1)
     project.memberships.create(user=annotator, role="annotator")
-    return project
+    return overlap_set(project, 2)
 
 
 def of_control(project, control):

@@ -37,6 +37,8 @@ def addresses(project):
     yield "post", address("judge", project, item)
     yield "post", address("skip", project, item)
     yield "post", address("undo", project)
+    yield "post", address("beat", project)
+    yield "get", address("others", project, item)
 
 
 def answer(client, project, item, headers=None, **fields):
@@ -55,7 +57,8 @@ def mine(user):
 def test_who_judges_may_open_everything(project, who, request, client_of):
     client = client_of(request.getfixturevalue(who))
     for method, path in addresses(project):
-        assert getattr(client, method)(path).status_code in (200, 302, 422)
+        if not path.endswith("/others/"):  # which asks for a judgement first
+            assert getattr(client, method)(path).status_code in (200, 204, 302, 422)
 
 
 def test_a_viewer_reads_the_guidelines_only(project, viewer, client_of):
@@ -75,7 +78,8 @@ def test_an_outsider_finds_nothing(project, outsider_client):
 
 def test_other_methods_are_refused(project, owner_client):
     for method, path in addresses(project):
-        for other in {"get", "post", "put", "patch", "delete"} - {method}:
+        taken = {"get", "post"} if path.endswith("/guidelines/") else {method}  # an owner posts the next version
+        for other in {"get", "post", "put", "patch", "delete"} - taken:
             assert getattr(owner_client, other)(path).status_code == 405
 
 
@@ -193,7 +197,7 @@ def test_with_a_script_the_answer_brings_what_changes(project, annotator, annota
     response = answer(annotator_client, project, item, headers=HX)
     html = response.content.decode()
     assert response.status_code == 200 and "<html" not in html
-    assert "1 of 5" in html and item.opaque_id not in html
+    assert "1 of 5" in html and f'data-item="{item.opaque_id}"' not in html
     assert item_next(project, annotator).opaque_id in html
 
 
@@ -346,9 +350,31 @@ def test_no_project_teaches(outsider_client):
 def test_guidelines_are_marked_up_and_escaped(project, owner_client):
     html = owner_client.get(address("guidelines", project)).content.decode()
     assert "<p>Judge <strong>well</strong>.</p>" in html
-    assert "<li>&lt;b&gt;Yes&lt;/b&gt;: most fit.</li><li>No: they do not.</li>" in html
+    assert "<li>&lt;b&gt;Yes&lt;/b&gt;: most fit.</li>\n<li>No: they do not.</li>" in html
 
 
 def test_rubric_of_plain_text():
-    assert rubric("One.\n\nTwo\nlines.") == "<p>One.</p>\n<p>Two lines.</p>"
-    assert rubric("Say:\n- a\n  b\n- c") == "<p>Say:</p>\n<ul><li>a b</li><li>c</li></ul>"
+    assert rubric("One.\n\nTwo\nlines.") == "<p>One.</p>\n<p>Two\nlines.</p>\n"
+    assert rubric("Say:\n- a\n  b\n- c") == "<p>Say:</p>\n<ul>\n<li>a\nb</li>\n<li>c</li>\n</ul>\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "html"),
+    [
+        ("<script>alert(1)</script>", "<p>&lt;script&gt;alert(1)&lt;/script&gt;</p>\n"),
+        ("<img src=x onerror=alert(1)>", "<p>&lt;img src=x onerror=alert(1)&gt;</p>\n"),
+        ("[a](javascript:alert(1))", "<p>[a](javascript:alert(1))</p>\n"),
+        ("[a](data:text/html,b)", "<p>[a](data:text/html,b)</p>\n"),
+        ('[a](https://b.org "c")', None),
+        ("![a](https://b.org/c.png)", None),
+        ("# A\n\n###### B", "<h3>A</h3>\n<h6>B</h6>\n"),
+        ("| a |\n| - |\n| 1 |", None),
+    ],
+)
+def test_rubric_of_markdown(text, html):
+    shown = rubric(text)
+    if html is not None:
+        assert shown == html
+    else:
+        assert "<script" not in shown and "<img" not in shown
+        assert "<table>" in shown or 'rel="noopener noreferrer nofollow"' in shown

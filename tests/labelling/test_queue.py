@@ -11,23 +11,19 @@ from labelapp.atlas.models import Direction
 from labelapp.judgements.models import Judgement
 from labelapp.judgements.services import JudgementError
 from labelapp.labelling.blindness import directions_hidden_from
+from labelapp.labelling.errors import LabellingError
 from labelapp.labelling.models import Guidelines, Membership, Project
+from labelapp.labelling.projects import demo_project_ensure, project_create
 from labelapp.labelling.selectors import (
     REVIEWING_ROLES,
     item_get_for,
     item_next,
     project_get_for,
     queue_progress,
+    seat_of,
 )
-from labelapp.labelling.services import (
-    LabellingError,
-    answer_undo,
-    demo_project_ensure,
-    item_judge,
-    item_skip,
-    project_create,
-)
-from tests.factories import DirectionFactory, MatrixFactory, ModelFactory
+from labelapp.labelling.services import answer_undo, item_judge, item_skip
+from tests.factories import DirectionFactory, MatrixFactory, ModelFactory, overlap_set
 
 pytestmark = pytest.mark.django_db
 
@@ -39,7 +35,7 @@ def project(owner, annotator) -> Project:
         name="Animals", owner=owner, directions=Direction.objects.all(), n=5, seed=3, guidelines="Judge."
     )
     Membership.objects.create(project=project, user=annotator, role="annotator")
-    return project
+    return overlap_set(project, 2)
 
 
 def test_a_sample_is_seeded_and_keeps_its_inclusion_probability(project, owner):
@@ -71,7 +67,7 @@ def test_the_queue_goes_through_every_item_once(project, annotator):
         seen.append(item.position)
         item_judge(item=item, user=annotator, verdict="interpretable", label="animals")
     assert seen == [0, 1, 2, 3, 4]
-    progress = queue_progress(project, annotator)
+    progress = queue_progress(seat_of(project, annotator))
     assert (progress.done, progress.total, progress.left) == (5, 5, 0)
     assert progress.a_minute is not None and progress.seconds_left == 0
 
@@ -82,10 +78,10 @@ def test_the_rate_is_that_of_work_and_not_of_pauses(owner):
     start = timezone.now()
     for number, seconds in enumerate([0, 6, 12, 3612, 3618, 3624]):
         item_judge(item=item_next(project, owner), user=owner, verdict="unsure")
-        assert number >= 4 or queue_progress(project, owner).a_minute is None
+        assert number >= 4 or queue_progress(seat_of(project, owner)).a_minute is None
         last = Judgement.objects.order_by("pk").last()
         Judgement.objects.filter(pk=last.pk).update(created_at=start + timedelta(seconds=seconds))
-    assert queue_progress(project, owner).a_minute == pytest.approx(10)
+    assert queue_progress(seat_of(project, owner)).a_minute == pytest.approx(10)
 
 
 def test_undo_after_a_skip_brings_the_skipped_item_back(project, annotator):
@@ -198,7 +194,7 @@ def test_the_next_item_takes_a_constant_number_of_queries(project, annotator, dj
     with django_assert_max_num_queries(2):
         item_next(project, annotator)
     with django_assert_max_num_queries(4):
-        queue_progress(project, annotator)
+        queue_progress(seat_of(project, annotator))
 
 
 def test_skipped_items_come_round_in_the_order_of_their_skips(project, annotator):
@@ -213,6 +209,7 @@ def test_skipped_items_come_round_in_the_order_of_their_skips(project, annotator
 def test_hiding_takes_one_query_however_many_projects(project, owner, annotator, django_assert_num_queries):
     for _ in range(3):
         other = project_create(name="Other", owner=owner, directions=Direction.objects.all(), guidelines="")
+        overlap_set(other, 2)
         Membership.objects.create(project=other, user=annotator, role="annotator")
     ids = [project.items.first().direction_id]
     with django_assert_num_queries(1):

@@ -1,7 +1,4 @@
-"""Agreement against values worked out by hand, scikit-learn, and the released labels."""
-
-import json
-from pathlib import Path
+"""Agreement against values worked out by hand, scikit-learn and crowd-kit."""
 
 import numpy as np
 import pytest
@@ -9,9 +6,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import cohen_kappa_score, confusion_matrix
 
-from labelapp.statistics.agreement import cohens_kappa, contingency, raw_agreement
+from labelapp.statistics.agreement import (
+    cohens_kappa,
+    contingency,
+    gwets_ac1,
+    krippendorff_alpha,
+    prevalence,
+    raw_agreement,
+)
+from tests.statistics.test_repeats import TEXTBOOK
 
-RELEASED = Path(__file__).resolve().parents[3] / "shared" / "data" / "gpt3-labels"
 pairs_of = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60)
 
 
@@ -85,40 +89,49 @@ def test_the_order_of_the_judges_and_of_the_verdicts_does_not_matter(pairs):
         assert raw_agreement(other) == raw_agreement(table)
 
 
-def test_the_golden_value_on_the_released_labels():
-    """KNOWN_ANSWERS: C against the simulated H on the 100 drawn directions, kappa .56967."""
-    if not RELEASED.is_dir():
-        pytest.skip(f"the released labels are not here ({RELEASED}); they are not ours to include")
-    labeler, verifier = _released()
-    assert (labeler.sum(), verifier.sum(), (labeler & verifier).sum()) == (3638, 3042, 2523)
-    likely = np.where(verifier, np.where(labeler, 0.80, 0.10), 0.35)
-    human = np.random.default_rng(7).random(4320) < likely
-    drawn = np.random.default_rng(23).choice(4320, 100, replace=False)
-    assert human.sum() == 2506 and drawn[:5].tolist() == [1128, 543, 403, 2788, 3684]
-    table = contingency(human[drawn], (labeler & verifier)[drawn])
-    assert table.tolist() == [[49, 16], [5, 30]]
-    assert cohens_kappa(table) == pytest.approx(0.56967, abs=5e-6)
-    assert raw_agreement(table) == pytest.approx(0.79)
+def expected_table(rate, right=0.95, n=8_000_000):
+    """Counts, as expected, of two judges who are right with probability `right`, each by itself."""
+    yes, no = np.array([right, 1 - right]), np.array([1 - right, right])
+    return np.round(n * (rate * np.outer(yes, yes) + (1 - rate) * np.outer(no, no)))
 
 
-def _released():
-    """Labeler and verifier as booleans over the 4,320 directions: size, in or out, layer, index."""
-    labeler, verifier = [], []
-    for size, layers in (("small", 12), ("medium", 24), ("large", 36)):
-        for end in ("in", "out"):
-            stem = f"verifier_mlp_{end}_gpt2_{size}"
-            said = _texts(f"{stem}_svd_prompts_outputs.json", layers)
-            checked = _texts(f"{stem}_verifier_svd_prompts_outputs.json", layers)
-            labeler += [_names_a_meaning(text) for text in said]
-            verifier += [text.strip().lower().startswith("yes") for text in checked]
-    return np.array(labeler), np.array(verifier)
+@pytest.mark.parametrize(("rate", "kappa", "ac1"), [(0.5, 0.81, 0.81), (0.95, 0.45, 0.89)])
+def test_known_answers_by_prevalence(rate, kappa, ac1):
+    """KNOWN_ANSWERS: two judges right with probability .95."""
+    table = expected_table(rate)
+    assert cohens_kappa(table) == pytest.approx(kappa, abs=0.005)
+    assert gwets_ac1(table) == pytest.approx(ac1, abs=0.005)
+    assert raw_agreement(table) == pytest.approx(0.905)
+    assert prevalence(table) == pytest.approx(0.05 + 0.9 * rate)
 
 
-def _texts(name, layers):
-    found = json.loads(next(RELEASED.rglob(name)).read_text())
-    return [found[f"layer_{i}"][f"singval_{j}"]["out_text"] for i in range(layers) for j in range(30)]
+def test_ac1_worked_out_by_hand():
+    """Gwet (2008), table 5: 118, 5; 2, 0 of 125; p_o = .944, π = .972, p_e = .054432, AC1 = .94078."""
+    assert gwets_ac1([[118, 5], [2, 0]]) == pytest.approx((0.944 - 0.054432) / (1 - 0.054432))
+    assert gwets_ac1([[0, 0], [0, 0]]) is None
+    assert gwets_ac1([[4, 0], [0, 0]]) == 1
+    three = [[10, 1, 0], [1, 5, 1], [0, 1, 1]]  # shares .55, .35, .1: p_e = (.2475 + .2275 + .09) / 2
+    assert gwets_ac1(three) == pytest.approx((0.8 - 0.2825) / (1 - 0.2825))
+    with pytest.raises(ValueError, match="two categories"):
+        gwets_ac1([[3]])
 
 
-def _names_a_meaning(text):
-    words = text.lower()
-    return not any(none in words for none in ("no shared semantic meaning", "no semantic meaning"))
+def test_alpha_of_judges_who_did_not_judge_all():
+    width = max(map(len, TEXTBOOK))
+    ratings = list(zip(*([*unit, *[None] * (width - len(unit))] for unit in TEXTBOOK), strict=True))
+    assert krippendorff_alpha(ratings) == pytest.approx(0.743, abs=0.0005)
+    assert krippendorff_alpha([[1, None], [None, 0]]) is None
+    assert krippendorff_alpha([[1, 1], [1, None]]) is None
+    with pytest.raises(ValueError, match="place for every item"):
+        krippendorff_alpha([[1, 0], [1]])
+
+
+def test_alpha_as_crowd_kit_has_it():
+    from crowdkit.metrics.data import alpha_krippendorff
+    from pandas import DataFrame
+
+    rng = np.random.default_rng(3)
+    ratings = [[None if rng.random() < 0.3 else int(rng.random() < 0.6) for _ in range(40)] for _ in range(4)]
+    rows = [(item, judge, it) for judge, row in enumerate(ratings) for item, it in enumerate(row) if it is not None]
+    oracle = alpha_krippendorff(DataFrame(rows, columns=["task", "worker", "label"]))
+    assert krippendorff_alpha(ratings) == pytest.approx(oracle, abs=1e-9)

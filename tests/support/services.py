@@ -100,10 +100,14 @@ class PrivateBroker:
 
 
 class PrivatePostgres:
-    """A PostgreSQL server on a Unix socket. It refuses to run as root, so root gives it to another user."""
+    """A PostgreSQL server on a Unix socket. It refuses to run as root, so root gives it to another user.
 
-    def __init__(self, directory: Path) -> None:
+    Not `durable`, it never waits for the disk: right for tests, wrong for a time that somebody will rely on.
+    """
+
+    def __init__(self, directory: Path, *, durable: bool = False) -> None:
         self.directory = directory
+        self.durable = durable
         self.data = directory / "data"
         self.process: subprocess.Popen[bytes] | None = None
         self.user = _unprivileged_user() if os.getuid() == 0 else None
@@ -125,10 +129,8 @@ class PrivatePostgres:
         options = {
             "listen_addresses": "",
             "unix_socket_directories": self.directory,
-            "fsync": "off",
-            "synchronous_commit": "off",
-            "full_page_writes": "off",
-            "max_connections": "60",
+            "max_connections": "100",
+            **({} if self.durable else {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}),
         }
         words = [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
         self.process = self._run([folder / "postgres", "-D", self.data, *words])

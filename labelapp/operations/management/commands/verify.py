@@ -3,22 +3,34 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from labelapp.judgements.services import summaries_verify
+from labelapp.labelling.redraw import samples_verify
+from labelapp.labelling.services import items_verify
 
 
 class Command(BaseCommand):
-    help = "Recompute the summaries from the judgements and name what differs."
+    help = (
+        "Recompute summaries and items' counts from the judgements, draw the projects' samples again, and name what "
+        "differs."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--repair", action="store_true", help="and put right what differs")
 
     def handle(self, *args: Any, **options: Any) -> None:
         repair = options["repair"]
-        differences = summaries_verify(repair=repair)
+        differences = summaries_verify(repair=repair) + items_verify(repair=repair)
         for line in differences:
             self.stdout.write(line)
+        samples = samples_verify()
+        for line in samples:
+            self.stdout.write(line)
+        if not samples:
+            self.stdout.write("Every sample is the one that its design draws.")
         if not differences:
-            self.stdout.write("Every summary agrees with the judgements.")
+            self.stdout.write("Every summary and every item agrees with the judgements.")
         elif repair:
-            self.stdout.write(f"{len(differences)} summaries were put right.")
+            self.stdout.write(f"{len(differences)} counts were put right.")
         else:
-            raise CommandError(f"{len(differences)} summaries differ; --repair puts them right.")
+            raise CommandError(f"{len(differences)} counts differ; --repair puts them right.")
+        if samples:
+            raise CommandError(f"{len(samples)} samples differ, and nothing puts them right.")

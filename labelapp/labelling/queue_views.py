@@ -1,0 +1,219 @@
+"""The labelling page. The same addresses serve a plain form and, for its script, parts of the page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Concatenate, ParamSpec
+
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.http import urlencode
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET, require_POST
+
+from labelapp.accounts.typing import SignedInRequest
+from labelapp.judgements.models import HUMAN_VERDICTS, LABEL_LENGTH, Judgement, Kind, Reason
+from labelapp.judgements.panels import direction_panel
+from labelapp.judgements.services import JudgementError
+from labelapp.labelling.cards import Entry, queue_state
+from labelapp.labelling.errors import LabellingError
+from labelapp.labelling.forms import AnswerForm
+from labelapp.labelling.models import Item, Project, Skip
+from labelapp.labelling.queue import BEAT_SECONDS, lease_end, leases_prolong
+from labelapp.labelling.selectors import (
+    REVIEWING_ROLES,
+    Seat,
+    item_get_for,
+    item_seat_get_for,
+    labels_used,
+    seat_get_for,
+)
+from labelapp.labelling.services import answer_undo, item_judge, item_skip
+
+P = ParamSpec("P")
+# After the key that opens the reasons: the first one is that key again.
+SKIP_KEYS = {"later": "s", "too_hard": "h", "unreadable": "r", "broken": "b"}
+GIVEN_AWAY = (
+    "This one lay here for long and is with somebody else now. Answer all the same: the first answers are taken."
+)
+NOTHING_TO_UNDO = "There is nothing to undo: no answer of yours stands in this project."
+
+View = Callable[Concatenate[SignedInRequest, P], HttpResponse]
+
+
+def _said_to_scripts(view: View[P]) -> View[P]:
+    """A script gets the sentence of a refusal alone, not the page around it."""
+
+    @wraps(view)
+    def answer(request: SignedInRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+        try:
+            _require_same_person(request)
+            return view(request, *args, **kwargs)
+        except (Http404, PermissionDenied) as error:
+            if not request.htmx:
+                raise
+            status = 404 if isinstance(error, Http404) else 403
+            return render(request, "partials/error.html", {"error": str(error)}, status=status)
+
+    return answer
+
+
+def _require_same_person(request: SignedInRequest) -> None:
+    """A page may outlive its session; what was entered by one person must not be taken for another's.
+
+    Raises PermissionDenied.
+    """
+    if request.headers.get("X-Judge", str(request.user.pk)) != str(request.user.pk):
+        raise PermissionDenied(f"You are signed in as {request.user} now, and somebody else entered this.")
+
+
+@never_cache
+@require_GET
+def queue(request: SignedInRequest, slug: str) -> HttpResponse:
+    """The next item, or the one that `?item=` names."""
+    seat = seat_get_for(request.user, slug)
+    item = item_get_for(seat.project, request.GET["item"]) if "item" in request.GET else None
+    return _page(request, seat, item=item)
+
+
+@require_POST
+@_said_to_scripts
+def judge(request: SignedInRequest, slug: str, opaque_id: str) -> HttpResponse:
+    item, seat = item_seat_get_for(request.user, slug, opaque_id)
+    form = AnswerForm(request.POST)
+    if not form.is_valid():
+        return _refused(request, seat, form.sentence(), item, form.entry())
+    try:
+        judgement = item_judge(item=item, user=request.user, seat=seat, **form.answer())
+    except (JudgementError, LabellingError) as error:
+        return _refused(request, seat, str(error), item, form.entry())
+    if seat.judge_id is None:  # the person's first judgement of all made the judge
+        seat = seat_get_for(request.user, slug)
+    return _go_on(request, seat, releasing=item, last=judgement)
+
+
+@require_POST
+@_said_to_scripts
+def skip(request: SignedInRequest, slug: str, opaque_id: str) -> HttpResponse:
+    item, seat = item_seat_get_for(request.user, slug, opaque_id)
+    try:
+        item_skip(item=item, user=request.user, seat=seat, reason=request.POST.get("why") or Skip.Reason.LATER)
+    except LabellingError as error:
+        return _refused(request, seat, str(error), item)
+    return _go_on(request, seat)
+
+
+@require_POST
+@_said_to_scripts
+def undo(request: SignedInRequest, slug: str) -> HttpResponse:
+    """Take back the person's last answer and show its item again, with what had been entered."""
+    seat = seat_get_for(request.user, slug)
+    try:
+        item = answer_undo(project=seat.project, user=request.user, seat=seat)
+    except LabellingError as error:
+        return _refused(request, seat, str(error))
+    if item is None:
+        return _refused(request, seat, NOTHING_TO_UNDO)
+    return _go_on(request, seat, item=item)
+
+
+@require_POST
+@_said_to_scripts
+def beat(request: SignedInRequest, slug: str) -> HttpResponse:
+    """The page's heartbeat: the items on it stay the person's. `item` comes once for each, the one shown first."""
+    seat = seat_get_for(request.user, slug)
+    wanted = request.POST.getlist("item")[:2]
+    if seat.project.state != Project.State.OPEN or not wanted:
+        return HttpResponse(status=204)
+    shown, held = wanted[0], leases_prolong(seat, wanted)
+    own = Judgement.objects.filter(judge=seat.judge_id, source=seat.project.source, current=True)
+    if shown in held or own.filter(direction__items__opaque_id=shown).exists():
+        return HttpResponse(status=204)
+    return render(request, "partials/error.html", {"error": GIVEN_AWAY}, status=409)
+
+
+@never_cache
+@require_GET
+def others(request: SignedInRequest, slug: str, opaque_id: str) -> HttpResponse:
+    """What others and machines said of an item that the person has judged, if the project shows it."""
+    item, seat = item_seat_get_for(request.user, slug, opaque_id)
+    own = Judgement.objects.filter(
+        judge=seat.judge_id, source=seat.project.source, direction=item.direction_id, current=True
+    )
+    if not own.exists():
+        raise PermissionDenied("Others' judgements of this one are shown once yours is in.")
+    if not seat.project.reveal:
+        raise PermissionDenied(f"{seat.project.name} does not show others' judgements.")
+    lines = direction_panel(request, item.direction)["lines"]
+    context = {
+        "project": seat.project,
+        "tokens": item.direction.tokens[: seat.project.tokens_shown],
+        "lines": lines,
+        "n_others": sum(line.judgement.judge_id != seat.judge_id for line in lines),
+    }
+    return render(request, "labelling/others_part.html" if request.htmx else "labelling/others.html", context)
+
+
+def _page(
+    request: SignedInRequest,
+    seat: Seat,
+    *,
+    item: Item | None = None,
+    entry: Entry | None = None,
+    releasing: Item | None = None,
+    last: Judgement | None = None,
+    error: str = "",
+    status: int = 200,
+) -> HttpResponse:
+    """The whole page, or, for its script, what changes in it."""
+    context = {
+        "project": seat.project,
+        "guidelines_version": seat.guidelines_version,
+        "state": queue_state(seat, item=item, entry=entry, releasing=releasing),
+        "is_open": seat.project.state == Project.State.OPEN,
+        "reviews": seat.role in REVIEWING_ROLES,
+        "verdicts": HUMAN_VERDICTS,
+        "kinds": Kind.choices,
+        "reasons": Reason.choices,
+        "skip_reasons": [(value, name, SKIP_KEYS[value]) for value, name in Skip.Reason.choices],
+        "label_length": LABEL_LENGTH,
+        "last": last,
+        "last_item": releasing,
+        "error": error,
+    }
+    if request.htmx:
+        return render(request, "labelling/queue_parts.html", context, status=status)
+    context |= {"labels": labels_used(seat), "beat_seconds": BEAT_SECONDS}
+    return render(request, "labelling/queue.html", context, status=status)
+
+
+def _refused(
+    request: SignedInRequest,
+    seat: Seat,
+    sentence: str,
+    item: Item | None = None,
+    entry: Entry | None = None,
+) -> HttpResponse:
+    """Nothing was changed. A script gets the sentence and keeps its page, a plain form gets the page back."""
+    if request.htmx:
+        return render(request, "partials/error.html", {"error": sentence}, status=422)
+    return _page(request, seat, item=item, entry=entry, error=sentence, status=422)
+
+
+def _go_on(
+    request: SignedInRequest,
+    seat: Seat,
+    *,
+    item: Item | None = None,
+    releasing: Item | None = None,
+    last: Judgement | None = None,
+) -> HttpResponse:
+    if request.htmx:
+        return _page(request, seat, item=item, releasing=releasing, last=last)
+    if releasing is not None:
+        lease_end(releasing, request.user)
+    address = reverse("labelling:queue", args=[seat.project.slug])
+    return redirect(f"{address}?{urlencode({'item': item.opaque_id})}" if item else address)
