@@ -166,8 +166,8 @@ def test_the_demo_model_end_to_end(demo_folder: Path) -> None:
     """Real weights: the directions that the post describes, the rarest and the commonest tokens, come first."""
     checkpoint = open_checkpoint(str(demo_folder))
     words = checkpoint.vocabulary()
-    (result,) = decompose_layer(checkpoint, 4, circuits=["mlp_in"], directions=8, top=10)
-    ends = [{words[token] for token in end} for end in result.side("read").token_ids[0]]
+    (result,) = decompose_layer(checkpoint, 4, circuits=["mlp_out"], directions=8, top=10)
+    ends = [{words[token] for token in end} for end in result.side("write").token_ids[0]]
     common = {",", ".", " of", " and", " the", " a", " in", " or", " to"}
     assert max(len(end & common) for end in ends) >= 6
     assert result.rank == checkpoint.info.d_model
