@@ -31,11 +31,14 @@ def items_take(seat: Seat, *, releasing: Item | None = None, but: Collection[int
     Two queries as a rule: choose and lock, lease.
     """
     left_out = {*but, releasing.pk} if releasing else but
-    with transaction.atomic():
-        # What others are taking at this moment is passed over: nobody waits.
-        chosen = list(_fresh(seat, left_out).select_for_update(skip_locked=True, of=("self",))[:SHOWN])
-        if len(chosen) == SHOWN and _lease(seat, chosen, releasing):
-            return chosen
+    for _ in range(TRIES):
+        with transaction.atomic():
+            # What others are taking at this moment is passed over: nobody waits.
+            chosen = list(_fresh(seat, left_out).select_for_update(skip_locked=True, of=("self",))[:SHOWN])
+            if len(chosen) < SHOWN:
+                break
+            if _lease(seat, chosen, releasing):
+                return chosen
     return _items_take_last(seat, left_out, releasing)
 
 

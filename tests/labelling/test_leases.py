@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from labelapp.accounts.models import User
 from labelapp.judgements.models import Judgement
+from labelapp.labelling import queue
 from labelapp.labelling.blindness import directions_hidden_from
 from labelapp.labelling.errors import LabellingError
 from labelapp.labelling.models import Lease, Membership, Project, Skip
@@ -55,6 +56,24 @@ def test_what_lies_before_one_person_does_not_come_to_another(project, owner, an
     assert take(project, owner) == [2, 3]
     assert take(project, reviewer) == [4]
     assert Lease.objects.count() == 5
+
+
+def test_who_comes_too_late_for_some_items_gets_the_next_ones_without_waiting(owner, annotator, monkeypatch):
+    """As when many begin at once: somebody has leased the items between the choice and the lock, six times over."""
+    project = cast_project(owner, annotator=annotator, n=20, overlap=1)
+    lease, lost = queue._lease, []
+
+    def lease_too_late(at, items, releasing):
+        if at.user == annotator and len(lost) < 6:
+            lost.append([item.position for item in items])
+            lease(seat(project, owner), items, None)
+            return False
+        return lease(at, items, releasing)
+
+    monkeypatch.setattr(queue, "_lease", lease_too_late)
+    monkeypatch.setattr(queue, "_items_take_last", lambda *_: pytest.fail("waited for others"))
+    assert take(project, annotator) == [12, 13]
+    assert lost == [[n, n + 1] for n in range(0, 12, 2)]
 
 
 def test_as_many_as_the_overlap_asks_for_get_the_same_item(project, owner, annotator, reviewer):
