@@ -88,12 +88,17 @@ def measurement_start(plan: Plan, *, budget: int | None = None) -> Run:
         return measurement_standing(run, plan.measurement.purpose) or run_start(plan, budget=budget)
 
 
+def prompted_check(run: Run) -> None:
+    """Raises RunError for a run that asks no language model: there is nothing to find out about it, now or later."""
+    if run.measured_run_id is None and (run.kind != Run.Kind.LABELS or run.labeler is None):
+        raise RunError(f"Run {run.pk} has no prompts; only a language model's answers can be measured like this.")
+
+
 def measurable_check(run: Run) -> None:
     """Raises RunError where a run's judge cannot be measured by it (yet)."""
     if run.measured_run_id is not None:
         raise RunError(f"Run {run.pk} measures run {run.measured_run_id} itself; measure that one.")
-    if run.kind != Run.Kind.LABELS or run.labeler is None:
-        raise RunError(f"Run {run.pk} has no prompts; only a language model's answers can be measured like this.")
+    prompted_check(run)
     if run.job.is_open:
         raise RunError(f"Run {run.pk} is not over yet; its judge is measured when it is.")
 

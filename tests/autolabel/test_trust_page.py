@@ -101,6 +101,8 @@ def test_a_run_without_prompts_has_no_such_panel(owner, owner_client):
     run = baseline_run_start(model=atlas(2), created_by=owner)
     assert "trusted" not in page(owner_client, run)
     assert "has no prompts" in click(owner_client, run, check="order").content.decode()
+    with pytest.raises(CommandError, match="has no prompts; only a language model"):
+        call_command("reliability", str(run.pk))
 
 
 # The command

@@ -17,6 +17,7 @@ from labelapp.autolabel.measuring import (
     measurement_standing,
     measurement_start,
     missing_decompose,
+    prompted_check,
 )
 from labelapp.autolabel.models import Run
 from labelapp.autolabel.prompts import prompt_get
@@ -57,6 +58,7 @@ class Command(BaseCommand):
         try:
             run = run_get(options["run"])
             if options["check"] is None:
+                prompted_check(run)
                 self._say(run, options)
             elif options["decompose"]:
                 self._decompose(run, Run.Purpose(options["check"]))
