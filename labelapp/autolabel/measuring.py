@@ -26,7 +26,7 @@ from labelapp.autolabel.models import PromptVersion, Run
 from labelapp.autolabel.prompts import prompt_get, prompt_of
 from labelapp.autolabel.providers import config_of, llm_get, price_get
 from labelapp.autolabel.runs import Entry, Measurement, Plan, RunError, run_start
-from labelapp.autolabel.selection import RunSelection, run_selection_of
+from labelapp.autolabel.selection import RunSelection, run_selection_from_json
 from labelapp.jobs.models import OPEN, Job
 from labelapp.jobs.services import JobError
 
@@ -56,7 +56,8 @@ def measure_plan(run: Run, wanted: Wanted, *, user: User | None = None) -> Plan:
     maker = _MAKERS[wanted.purpose]
     earlier = Run.objects.filter(measured_run__judge=run.judge, purpose=wanted.purpose).count()
     plan = Plan(
-        selection=run_selection_of(run.model, run.selection),
+        # Whatever the judge has judged since.
+        selection=replace(run_selection_from_json(run.selection, run.model), not_judged=False),
         labeler=run.labeler,
         verifier=run.verifier,
         config=config_of(run.provider, run.llm),

@@ -111,18 +111,6 @@ def run_selection_words(stored: Mapping[str, Any]) -> str:
     return "; ".join(parts)
 
 
-def run_selection_of(model: Model | None, stored: Mapping[str, Any], *, sampled: int = 0) -> RunSelection:
-    """What `as_json` made, of a run that there is."""
-    return RunSelection(
-        model,
-        stored.get("project", ""),
-        selection_from_json(stored),
-        tuple(stored.get("indices", ())),
-        tuple(stored.get("sides", ())),
-        sampled=sampled,
-    )
-
-
 def directions_of(selection: RunSelection, judge: Judge | None, user: User | None = None) -> QuerySet[Direction]:
     """The stored directions that a run asks about; `judge` None is one that has judged nothing yet.
 

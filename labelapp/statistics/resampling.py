@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from labelapp.statistics.clusters import cluster_codes
 from labelapp.statistics.estimation import Estimate, Floats
 
 RESAMPLES = 2000
@@ -15,19 +16,12 @@ UNDEFINED_MOST = 0.05
 """More undefined resamples than this share, and no interval is given."""
 
 
-def cluster_numbers(clusters: Sequence[Hashable]) -> tuple[NDArray[np.intp], int]:
-    """Each item's cluster as a number from 0, [n], and how many clusters there are."""
-    numbers: dict[Hashable, int] = {}
-    places = np.array([numbers.setdefault(it, len(numbers)) for it in clusters], dtype=np.intp)
-    return places, len(numbers)
-
-
 def cluster_sums(values: ArrayLike, clusters: Sequence[Hashable]) -> Floats:
     """The sums of each column over each cluster: [n, columns] to [clusters, columns]. Raises ValueError."""
     table = np.asarray(values, dtype=np.float64)
     if table.ndim != 2 or len(table) != len(clusters):
         raise ValueError(f"Every item needs its cluster: {table.shape} values, {len(clusters)} clusters.")
-    places, count = cluster_numbers(clusters)
+    places, count = cluster_codes(clusters, len(table))
     sums = np.zeros((count, table.shape[1]))
     np.add.at(sums, places, table)
     return sums

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from labelapp.statistics.clusters import cluster_codes
 from labelapp.statistics.estimation import Floats
-from labelapp.statistics.resampling import cluster_numbers
 
 DRAWS = 1999
 
@@ -57,7 +57,7 @@ def within_matrix(
     if not (np.isfinite(lengths) & (lengths > 0)).all():
         raise ValueError("A direction has a vector of zeros or one that is not finite; leave it out.")
     unit: Floats = rows / lengths[:, None]
-    places, count = cluster_numbers(matrices)
+    places, count = cluster_codes(matrices, len(matrices))
     n, sizes = len(unit), np.bincount(places, minlength=count)
     pairs = int((sizes * (sizes - 1)).sum())
     if not pairs or n * (n - 1) == pairs:
@@ -88,7 +88,7 @@ def _group_sums(unit: Floats, places: np.ndarray, count: int) -> Floats:
 def _blocks(strata: Sequence[Hashable] | None, n: int) -> list[np.ndarray]:
     if strata is None:
         return [np.arange(n)]
-    places, count = cluster_numbers(strata)
+    places, count = cluster_codes(strata, len(strata))
     return [np.flatnonzero(places == it) for it in range(count)]
 
 
