@@ -10,6 +10,7 @@ from django.db.models.functions import Cast, Concat
 from labelapp.accounts.models import User
 from labelapp.atlas.models import Direction
 from labelapp.judgements.models import Judgement
+from labelapp.labelling.check_models import Check
 from labelapp.labelling.models import SOURCE_PREFIX, Item, Membership
 from labelapp.labelling.selectors import JUDGING_ROLES, REVIEWING_ROLES
 
@@ -19,13 +20,16 @@ def directions_hidden_from(user: User, direction_ids: Collection[int]) -> dict[i
 
     In a project that shows no others' judgements they stay hidden from its annotators for good.
     """
-    waiting = _waiting(user).filter(direction_id__in=list(direction_ids))
-    return dict(waiting.values_list("direction_id", "project__name"))
+    ids = list(direction_ids)
+    waiting = _waiting(user).filter(direction_id__in=ids).order_by().values_list("direction_id", "project__name")
+    checks = _checks(user).filter(direction_id__in=ids).order_by().values_list("direction_id", "project__name")
+    return dict(waiting.union(checks))
 
 
 def directions_to_judge(user: User) -> QuerySet[Direction]:
     """All directions that the person is still to judge blind."""
-    return Direction.objects.filter(pk__in=_waiting(user).values("direction_id"))
+    waiting = Q(pk__in=_waiting(user).values("direction_id")) | Q(pk__in=_checks(user).values("direction_id"))
+    return Direction.objects.filter(waiting)
 
 
 def judgements_shown_to(user: User, rows: Sequence[Judgement]) -> set[int]:
@@ -50,6 +54,13 @@ def judgements_shown_to(user: User, rows: Sequence[Judgement]) -> set[int]:
     return {
         row.pk for row in rows if roles.get(row.source) in REVIEWING_ROLES or (row.source, row.direction_id) in judged
     }
+
+
+def _checks(user: User) -> QuerySet[Check]:
+    """The checks that are to come before the person. Not the repeats: what they repeat has been seen already."""
+    rows = Check.objects.filter(user=user, is_open=True).exclude(kind=Check.Kind.REPEAT)
+    members = Membership.objects.filter(user=user, project=OuterRef("project"), role__in=JUDGING_ROLES)
+    return rows.filter(Exists(members))
 
 
 def _waiting(user: User) -> QuerySet[Item]:

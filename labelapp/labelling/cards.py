@@ -6,12 +6,15 @@ Nothing here may tell where a direction comes from: no key, model, layer or inde
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from django.db.models import Q
 
 from labelapp.atlas.models import Direction
 from labelapp.judgements.models import Judgement
+from labelapp.judgements.services import judgements_own
+from labelapp.labelling.check_card import CheckCard
+from labelapp.labelling.check_queue import check_skipped, mixed_in
 from labelapp.labelling.models import Item, Project
 from labelapp.labelling.queue import SHOWN, items_take, leases_prolong
 from labelapp.labelling.selectors import QueueProgress, Seat, own_count, queue_progress
@@ -52,7 +55,7 @@ class ShownToken:
 class Card:
     """One item as it is laid before the person."""
 
-    item: Item
+    item: Item | CheckCard
     tokens: Sequence[ShownToken]
     other_end: Sequence[ShownToken]  # of the same vector; empty where the project shows one end
     entry: Entry
@@ -77,39 +80,49 @@ class QueueState:
 
 
 def queue_state(
-    seat: Seat, *, item: Item | None = None, entry: Entry | None = None, releasing: Item | None = None
+    seat: Seat,
+    *,
+    item: Item | CheckCard | None = None,
+    entry: Entry | None = None,
+    releasing: Item | CheckCard | None = None,
 ) -> QueueState:
     """The page with this item (else with the next that is free), and what was entered; both cards are leased.
 
-    `releasing` is the item that the person has just done with.
+    `releasing` is what the person has just done with. A check stands where an item would.
     """
+    progress = queue_progress(seat)
     if seat.project.state != Project.State.OPEN:
-        return QueueState(None, None, queue_progress(seat))
-    if item is None:
-        items = items_take(seat, releasing=releasing)
-    else:
+        return QueueState(None, None, progress)
+    if isinstance(item, Item):
         leases_prolong(seat, [item.opaque_id])
-        items = [item, *items_take(seat, but=[item.pk])][:SHOWN]
-    opposites = _opposites(items) if seat.project.ends == Project.Ends.BOTH else {}
-    entries = [entry if entry is not None and shown == item else None for shown in items]
-    cards = [_card(seat, shown, it, opposites.get(shown.pk)) for shown, it in zip(items, entries, strict=True)]
+    elif item is not None:
+        item = replace(item, n_own=_n_own_of_check(seat, item))
+    items = items_take(
+        seat,
+        releasing=releasing if isinstance(releasing, Item) else None,
+        but=[item.pk] if isinstance(item, Item) else (),
+    )
+    laid = mixed_in(seat, items, progress.done, first=item)[:SHOWN] or check_skipped(seat)
+    opposites = _opposites(laid) if seat.project.ends == Project.Ends.BOTH else {}
+    entries = [entry if entry is not None and shown is item else None for shown in laid]
+    cards = [_card(seat, shown, it, opposites.get(shown.pk)) for shown, it in zip(laid, entries, strict=True)]
     card, following, *_ = [*cards, None, None]
-    return QueueState(card, following, queue_progress(seat))
+    return QueueState(card, following, progress)
 
 
-def entry_before(seat: Seat, item: Item) -> Entry:
+def entry_before(seat: Seat, item: Item | CheckCard) -> Entry:
     """What stands of the person's answers, else the one withdrawn last; empty where there is none."""
     rows = Judgement.objects.filter(
         Q(current=True) | Q(withdrawals__isnull=False),
         direction_id=item.direction_id,
         judge=seat.judge_id,
-        source=seat.project.source,
+        source=item.source if isinstance(item, CheckCard) else seat.project.source,
     )
     last = rows.order_by("-current", "-pk").first()
     return Entry(last.verdict, last.label, last.kind, last.reason, last.misfits) if last else Entry()
 
 
-def _card(seat: Seat, item: Item, entry: Entry | None, opposite: Direction | None) -> Card:
+def _card(seat: Seat, item: Item | CheckCard, entry: Entry | None, opposite: Direction | None) -> Card:
     n_own = _n_own(seat, item)
     if entry is None:
         entry = entry_before(seat, item) if n_own else Entry()
@@ -118,14 +131,22 @@ def _card(seat: Seat, item: Item, entry: Entry | None, opposite: Direction | Non
     return Card(item, _tokens(item.direction, n, entry.misfits), other_end, entry, n_own)
 
 
-def _n_own(seat: Seat, item: Item) -> int:
+def _n_own(seat: Seat, item: Item | CheckCard) -> int:
     """From the column that the queue reads with its items; an item that was opened by itself lacks it."""
+    if isinstance(item, CheckCard):
+        return item.n_own
     if "n_own" in item.__dict__:
         return int(item.__dict__["n_own"])
     return int(Item.objects.filter(pk=item.pk).values_list(own_count(seat), flat=True).get())
 
 
-def _opposites(items: Sequence[Item]) -> dict[int, Direction]:
+def _n_own_of_check(seat: Seat, check: CheckCard) -> int:
+    if seat.judge_id is None:
+        return 0
+    return judgements_own(judge_id=seat.judge_id, source=check.source, direction_id=check.direction_id).count()
+
+
+def _opposites(items: Sequence[Item | CheckCard]) -> dict[int, Direction]:
     """The other end of each item's vector, by the item's id: one query."""
     wanted = {
         (it.direction.matrix_id, it.direction.side, it.direction.index, OPPOSITE[it.direction.sign]): it.pk

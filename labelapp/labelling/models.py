@@ -8,6 +8,12 @@ from django.conf import settings
 from django.db import models
 
 from labelapp.atlas.models import Direction
+from labelapp.labelling.check_models import Check, CheckMix, Gold
+
+__all__ = [
+    "SOURCE_PREFIX", "Check", "CheckMix", "Gold", "Guidelines", "Invitation", "Item", "Lease", "Membership", "Project",
+    "Skip",
+]  # fmt: skip
 
 # Judgements made in a project carry this and its id as their source.
 SOURCE_PREFIX = "project:"

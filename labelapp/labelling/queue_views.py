@@ -19,6 +19,9 @@ from labelapp.judgements.models import HUMAN_VERDICTS, LABEL_LENGTH, Judgement, 
 from labelapp.judgements.panels import direction_panel
 from labelapp.judgements.services import JudgementError
 from labelapp.labelling.cards import Entry, queue_state
+from labelapp.labelling.check_card import CheckCard
+from labelapp.labelling.check_planning import checks_plan
+from labelapp.labelling.check_queue import check_judge, check_of, check_skip, checks_among, last_undo
 from labelapp.labelling.errors import LabellingError
 from labelapp.labelling.forms import AnswerForm
 from labelapp.labelling.models import Item, Project, Skip
@@ -31,7 +34,7 @@ from labelapp.labelling.selectors import (
     labels_used,
     seat_get_for,
 )
-from labelapp.labelling.services import answer_undo, item_judge, item_skip
+from labelapp.labelling.services import item_judge, item_skip
 
 P = ParamSpec("P")
 # After the key that opens the reasons: the first one is that key again.
@@ -75,7 +78,11 @@ def _require_same_person(request: SignedInRequest) -> None:
 def queue(request: SignedInRequest, slug: str) -> HttpResponse:
     """The next item, or the one that `?item=` names."""
     seat = seat_get_for(request.user, slug)
-    item = item_get_for(seat.project, request.GET["item"]) if "item" in request.GET else None
+    if checks_plan(seat):
+        seat = seat_get_for(request.user, slug)
+    item: Item | CheckCard | None = None
+    if "item" in request.GET:
+        item = check_of(seat, request.GET["item"]) or item_get_for(seat.project, request.GET["item"])
     return _page(request, seat, item=item)
 
 
@@ -87,7 +94,10 @@ def judge(request: SignedInRequest, slug: str, opaque_id: str) -> HttpResponse:
     if not form.is_valid():
         return _refused(request, seat, form.sentence(), item, form.entry())
     try:
-        judgement = item_judge(item=item, user=request.user, seat=seat, **form.answer())
+        if isinstance(item, CheckCard):
+            judgement = check_judge(check=item, user=request.user, seat=seat, **form.answer())
+        else:
+            judgement = item_judge(item=item, user=request.user, seat=seat, **form.answer())
     except (JudgementError, LabellingError) as error:
         return _refused(request, seat, str(error), item, form.entry())
     if seat.judge_id is None:  # the person's first judgement of all made the judge
@@ -99,8 +109,12 @@ def judge(request: SignedInRequest, slug: str, opaque_id: str) -> HttpResponse:
 @_said_to_scripts
 def skip(request: SignedInRequest, slug: str, opaque_id: str) -> HttpResponse:
     item, seat = item_seat_get_for(request.user, slug, opaque_id)
+    reason = request.POST.get("why") or Skip.Reason.LATER
     try:
-        item_skip(item=item, user=request.user, seat=seat, reason=request.POST.get("why") or Skip.Reason.LATER)
+        if isinstance(item, CheckCard):
+            check_skip(check=item, user=request.user, seat=seat, reason=reason)
+        else:
+            item_skip(item=item, user=request.user, seat=seat, reason=reason)
     except LabellingError as error:
         return _refused(request, seat, str(error), item)
     return _go_on(request, seat)
@@ -112,7 +126,7 @@ def undo(request: SignedInRequest, slug: str) -> HttpResponse:
     """Take back the person's last answer and show its item again, with what had been entered."""
     seat = seat_get_for(request.user, slug)
     try:
-        item = answer_undo(project=seat.project, user=request.user, seat=seat)
+        item = last_undo(seat)
     except LabellingError as error:
         return _refused(request, seat, str(error))
     if item is None:
@@ -128,7 +142,9 @@ def beat(request: SignedInRequest, slug: str) -> HttpResponse:
     wanted = request.POST.getlist("item")[:2]
     if seat.project.state != Project.State.OPEN or not wanted:
         return HttpResponse(status=204)
-    shown, held = wanted[0], leases_prolong(seat, wanted)
+    checks_plan(seat)
+    checks = checks_among(seat, wanted)
+    shown, held = wanted[0], checks | leases_prolong(seat, [it for it in wanted if it not in checks])
     own = Judgement.objects.filter(judge=seat.judge_id, source=seat.project.source, current=True)
     if shown in held or own.filter(direction__items__opaque_id=shown).exists():
         return HttpResponse(status=204)
@@ -140,14 +156,17 @@ def beat(request: SignedInRequest, slug: str) -> HttpResponse:
 def others(request: SignedInRequest, slug: str, opaque_id: str) -> HttpResponse:
     """What others and machines said of an item that the person has judged, if the project shows it."""
     item, seat = item_seat_get_for(request.user, slug, opaque_id)
-    own = Judgement.objects.filter(
-        judge=seat.judge_id, source=seat.project.source, direction=item.direction_id, current=True
-    )
+    source = item.source if isinstance(item, CheckCard) else seat.project.source
+    own = Judgement.objects.filter(judge=seat.judge_id, source=source, direction=item.direction_id, current=True)
     if not own.exists():
         raise PermissionDenied("Others' judgements of this one are shown once yours is in.")
     if not seat.project.reveal:
         raise PermissionDenied(f"{seat.project.name} does not show others' judgements.")
-    lines = direction_panel(request, item.direction)["lines"]
+    lines = [
+        line
+        for line in direction_panel(request, item.direction)["lines"]
+        if line.judgement.judge_id != seat.judge_id or line.judgement.source == source  # of a repeat this one alone
+    ]
     context = {
         "project": seat.project,
         "tokens": item.direction.tokens[: seat.project.tokens_shown],
@@ -161,9 +180,9 @@ def _page(
     request: SignedInRequest,
     seat: Seat,
     *,
-    item: Item | None = None,
+    item: Item | CheckCard | None = None,
     entry: Entry | None = None,
-    releasing: Item | None = None,
+    releasing: Item | CheckCard | None = None,
     last: Judgement | None = None,
     error: str = "",
     status: int = 200,
@@ -194,7 +213,7 @@ def _refused(
     request: SignedInRequest,
     seat: Seat,
     sentence: str,
-    item: Item | None = None,
+    item: Item | CheckCard | None = None,
     entry: Entry | None = None,
 ) -> HttpResponse:
     """Nothing was changed. A script gets the sentence and keeps its page, a plain form gets the page back."""
@@ -207,13 +226,13 @@ def _go_on(
     request: SignedInRequest,
     seat: Seat,
     *,
-    item: Item | None = None,
-    releasing: Item | None = None,
+    item: Item | CheckCard | None = None,
+    releasing: Item | CheckCard | None = None,
     last: Judgement | None = None,
 ) -> HttpResponse:
     if request.htmx:
         return _page(request, seat, item=item, releasing=releasing, last=last)
-    if releasing is not None:
+    if isinstance(releasing, Item):
         lease_end(releasing, request.user)
     address = reverse("labelling:queue", args=[seat.project.slug])
     return redirect(f"{address}?{urlencode({'item': item.opaque_id})}" if item else address)

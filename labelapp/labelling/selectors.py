@@ -10,13 +10,15 @@ from statistics import median
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
-from django.db.models import Count, Exists, F, IntegerField, OuterRef, QuerySet, Subquery, Value
+from django.db.models import Count, Exists, F, IntegerField, OuterRef, Q, QuerySet, Subquery, Value
 from django.db.models.functions import Coalesce
 from django.http import Http404
 from django.utils import timezone
 
 from labelapp.accounts.models import User
 from labelapp.judgements.models import Judge, Judgement, Verdict
+from labelapp.labelling.check_card import CheckCard, card_read
+from labelapp.labelling.check_models import Check, CheckMix, check_source
 from labelapp.labelling.models import Guidelines, Item, Lease, Membership, Project, Skip
 
 ANY_ROLE = frozenset(Membership.Role.values)
@@ -42,6 +44,8 @@ class Seat:
     role: str
     judge_id: int | None  # None before the person's first judgement anywhere
     guidelines_version: int
+    check_share: float = 0.0  # of what lies before a person that is mixed in
+    check: CheckCard | None = None  # the person's next one
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,22 @@ class QueueProgress:
     left: int  # that this person may still judge; LEFT_AT_MOST + 1 stands for more
     a_minute: float | None = None  # None before there is a rate
     streak: int = 0  # answers up to now without a pause; STREAK_AT_MOST stands for more
+    checks: int = 0  # answered
+    check_share: float = 0.0
+
+    @property
+    def answered(self) -> int:
+        """What the page counts: every answer, or the count would stand still where one was to a check."""
+        return self.done + self.checks
+
+    @property
+    def expected(self) -> int:
+        """How many answers in all; with checks rounded, or a total that grows by one would tell them."""
+        if not self.check_share or not self.left:
+            return self.share + self.checks
+        left = (self.share - self.done) / (1 - self.check_share)
+        digits = -max(1, len(str(int(left))) - 2)
+        return max(self.answered + 1, int(round(self.answered + left, digits)))
 
     @property
     def share(self) -> int:
@@ -65,7 +85,9 @@ class QueueProgress:
 
     @property
     def seconds_left(self) -> float | None:
-        return self.left / self.a_minute * 60 if self.a_minute and self.is_left_counted else None
+        if not self.a_minute or not self.is_left_counted:
+            return None
+        return self.left / (1 - self.check_share) / self.a_minute * 60
 
 
 class CountOf(Subquery):
@@ -108,14 +130,22 @@ def item_get_for(project: Project, opaque_id: str) -> Item:
     return item
 
 
-def item_seat_get_for(user: User, slug: str, opaque_id: str) -> tuple[Item, Seat]:
-    """An item and the place of a person who may judge it, in one query. Raises as `project_get_for`, `item_get_for`."""
+def item_seat_get_for(user: User, slug: str, opaque_id: str) -> tuple[Item | CheckCard, Seat]:
+    """An item and the place of a person who may judge it, in one query; of a check of the person's own, in two.
+
+    Raises as `project_get_for`, `item_get_for`.
+    """
     role = Membership.objects.filter(project=OuterRef("project"), user=user).values("role")
     items = Item.objects.filter(project__slug=slug, opaque_id=opaque_id).select_related("direction", "project")
     found = items.annotate(role=Subquery(role), **_seat_columns(user, "project")).first()
-    if found is None or found.role not in JUDGING_ROLES:
-        return item_get_for(project_get_for(user, slug, JUDGING_ROLES), opaque_id), seat_get_for(user, slug)
-    return found, _seat(user, found.project, found)
+    if found is not None and found.role in JUDGING_ROLES:
+        return found, _seat(user, found.project, found)
+    if found is None:
+        checks = Check.objects.filter(project__slug=slug, opaque_id=opaque_id, user=user).select_related("project")
+        check = checks.annotate(role=Subquery(role), **_seat_columns(user, "project", but="pk")).first()
+        if check is not None and check.role in JUDGING_ROLES:
+            return card_read(check.project_id, check.snapshot), _seat(user, check.project, check)
+    return item_get_for(project_get_for(user, slug, JUDGING_ROLES), opaque_id), seat_get_for(user, slug)
 
 
 def seat_of(project: Project, user: User) -> Seat | None:
@@ -198,19 +228,21 @@ def queue_progress(seat: Seat) -> QueueProgress:
     counts = _counts(seat)
     rows: list[tuple[Any, ...]] = []
     if seat.judge_id is not None:
-        mine = _mine(seat).order_by("-pk")
+        mine = _answers_last(seat).order_by("-pk")
         rows = list(mine.annotate(**counts).values_list("created_at", *counts)[:STREAK_AT_MOST])
     if not rows:
         projects = Project.objects.filter(pk=seat.project.pk).annotate(**counts)
-        return QueueProgress(*projects.values_list(*counts).get())
+        done, total, left, checks = projects.values_list(*counts).get()
+        return QueueProgress(done, total, left, checks=checks, check_share=seat.check_share)
     times = [row[0] for row in rows]
     gaps = [(later - earlier).total_seconds() for later, earlier in pairwise(times)]
     at_work = [gap for gap in gaps[:RATE_ANSWERS] if gap <= PAUSE_SECONDS]
     typical = median(at_work) if len(at_work) >= RATE_ANSWERS_AT_LEAST else 0
     is_at_work = (timezone.now() - times[0]).total_seconds() <= PAUSE_SECONDS
     streak = 1 + len(list(takewhile(lambda gap: gap <= PAUSE_SECONDS, gaps))) if is_at_work else 0
-    done, total, left = rows[0][1:]
-    return QueueProgress(done, total, left, 60 / typical if typical else None, streak)
+    done, total, left, checks = rows[0][1:]
+    a_minute = 60 / typical if typical else None
+    return QueueProgress(done, total, left, a_minute, streak, checks, seat.check_share)
 
 
 def explored(project: Project) -> set[int]:
@@ -229,11 +261,13 @@ def labels_used(seat: Seat, *, everybodys: bool = False) -> list[str]:
 
 
 def _counts(seat: Seat) -> dict[str, Any]:
-    """`done`, `total` and `left` as columns that do not depend on the row."""
+    """`done`, `total`, `left` and `n_checks` as columns that do not depend on the row."""
     last = Item.objects.filter(project=seat.project).order_by("-position").values("position")[:1]
     left = items_left(seat).order_by().values("pk")[: LEFT_AT_MOST + 1]
     done = CountOf(_mine(seat).order_by().values("pk")) if seat.judge_id is not None else Value(0)
-    return {"done": done, "total": Coalesce(Subquery(last) + 1, 0), "left": CountOf(left)}
+    has_checks = seat.check_share and seat.judge_id is not None
+    checks = CountOf(_mine_of_checks(seat).order_by().values("pk")) if has_checks else Value(0)
+    return {"done": done, "total": Coalesce(Subquery(last) + 1, 0), "left": CountOf(left), "n_checks": checks}
 
 
 def items_left(seat: Seat) -> QuerySet[Item]:
@@ -249,13 +283,33 @@ def _mine(seat: Seat) -> QuerySet[Judgement]:
     return Judgement.objects.filter(source=seat.project.source, judge=seat.judge_id, current=True)
 
 
-def _seat_columns(user: User, project: str) -> dict[str, Subquery]:
+def _mine_of_checks(seat: Seat) -> QuerySet[Judgement]:
+    return Judgement.objects.filter(source=check_source(seat.project.pk), judge=seat.judge_id, current=True)
+
+
+def _answers_last(seat: Seat) -> QuerySet[Judgement]:
+    """The person's standing answers, at least the latest ones: to checks too, each by its own stretch of the index."""
+    if not seat.check_share:
+        return _mine(seat)
+    parts = [it.order_by("-pk").values("pk")[:STREAK_AT_MOST] for it in (_mine(seat), _mine_of_checks(seat))]
+    return Judgement.objects.filter(Q(pk__in=parts[0]) | Q(pk__in=parts[1]))
+
+
+def _seat_columns(user: User, project: str, *, but: str = "") -> dict[str, Subquery]:
+    """`but` names the column of a check that is not the next one: it is being answered."""
+    checks = Check.objects.filter(project=OuterRef(project), user=user, is_open=True, skipped_at=None)
+    if but:
+        checks = checks.exclude(pk=OuterRef(but))
     versions = Guidelines.objects.filter(project=OuterRef(project)).order_by("-version")
     return {
         "seat_judge": Subquery(Judge.objects.filter(user=user).values("pk")),
         "seat_guidelines": Subquery(versions.values("version")[:1]),
+        "seat_check_share": Subquery(CheckMix.objects.filter(project=OuterRef(project)).values("share")),
+        "seat_check": Subquery(checks.order_by("ordinal").values("snapshot")[:1]),
     }
 
 
 def _seat(user: User, project: Project, row: Any) -> Seat:
-    return Seat(user, project, row.role, row.seat_judge, row.seat_guidelines)
+    share = row.seat_check_share or 0.0
+    check = card_read(project.pk, row.seat_check) if share and row.seat_check else None
+    return Seat(user, project, row.role, row.seat_judge, row.seat_guidelines, share, check)

@@ -46,7 +46,7 @@ def item_judge(
     changes nothing, where the answer cannot be taken; never do more people's judgements stand than the overlap.
     `seat` is the person's, where the caller has just read it. Four queries for a first answer.
     """
-    seat = _seat_required(item.project, user, seat)
+    seat = seat_required(item.project, user, seat)
     judge_id = seat.judge_id if seat.judge_id is not None else judge_of_user(user).pk
     draft = Draft(
         direction_id=item.direction_id,
@@ -71,10 +71,10 @@ def item_judge(
         else:
             if is_counted:
                 _count_one_less(item, seat.project)
-            if _same_answer(standing, draft):
+            if same_answer(standing, draft):
                 return standing
             if seen is not None and seen != len(own):
-                raise LabellingError(_other_tab_sentence(standing))
+                raise LabellingError(other_tab_sentence(standing))
         return judgement_write(
             judge_id=judge_id,
             source=seat.project.source,
@@ -90,7 +90,7 @@ def answer_undo(*, project: Project, user: User, seat: Seat | None = None) -> It
 
     A judgement is withdrawn (the row stays) and the item asks for one more again; a skip is forgotten.
     """
-    seat = _seat_required(project, user, seat)
+    seat = seat_required(project, user, seat)
     last = judgement_last(source=project.source, judge_id=judge_of_user(user).pk)
     skip = Skip.objects.filter(item__project=project, user=user).order_by("at").last()
     if skip is not None and (last is None or skip.at > last.created_at):
@@ -110,7 +110,7 @@ def answer_undo(*, project: Project, user: User, seat: Seat | None = None) -> It
 
 def item_skip(*, item: Item, user: User, reason: str = Skip.Reason.LATER, seat: Seat | None = None) -> None:
     """Put an item off until the others are done, those that were skipped before it too; others may have it."""
-    _seat_required(item.project, user, seat)
+    seat_required(item.project, user, seat)
     if reason not in Skip.Reason.values:
         raise LabellingError(f"{reason!r} is not a reason to skip; it must be {', '.join(Skip.Reason.values)}.")
     with transaction.atomic():
@@ -167,13 +167,14 @@ def _count_one_less(item: Item, project: Project) -> None:
     Item.objects.filter(pk=item.pk, n_judged__gt=0).update(n_judged=F("n_judged") - 1, is_open=is_open)
 
 
-def _same_answer(standing: Judgement, draft: Draft) -> bool:
+def same_answer(standing: Judgement, draft: Draft) -> bool:
+    """Whether it says what stands already: it came twice."""
     return (standing.verdict, standing.label, standing.kind, standing.reason, standing.misfits) == (
         draft.verdict, draft.label, draft.kind, draft.reason, list(draft.misfits),
     )  # fmt: skip
 
 
-def _seat_required(project: Project, user: User, seat: Seat | None) -> Seat:
+def seat_required(project: Project, user: User, seat: Seat | None) -> Seat:
     """The person's seat, read now unless the caller just did. Raises LabellingError where nothing can be judged."""
     seat = seat or seat_of(project, user)
     if seat is None or seat.role not in JUDGING_ROLES:
@@ -192,7 +193,8 @@ def _full_sentence(project: Project) -> str:
     )
 
 
-def _other_tab_sentence(standing: Judgement) -> str:
+def other_tab_sentence(standing: Judgement) -> str:
+    """The refusal of an answer that does not know of the one that stands."""
     words = f", “{standing.label}”" if standing.label else ""
     return (
         f"You judged this one in another tab: {standing.get_verdict_display()}{words}. That stands; "
