@@ -110,7 +110,7 @@ def _write(seat: Seat, kind: str, unit: Unit, ordinal: int, after: int) -> None:
 
 
 def _gold(seat: Seat, rng: Random, taken: set[int]) -> Unit | None:
-    wanted = gold_usable(seat.project).exclude(direction__in=taken)
+    wanted = gold_usable(seat.project).exclude(direction__in=taken).exclude(added_by=seat.user)  # who knows the answer
     units = _units(seat, list(wanted.order_by("direction_id").values_list("direction_id", flat=True)))
     return _read(rng.choice(units)) if units else None
 

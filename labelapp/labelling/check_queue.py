@@ -7,7 +7,7 @@ that a check is one person's alone, so there is nothing to lease.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
 from django.db import transaction
 from django.db.models import QuerySet
@@ -30,6 +30,8 @@ from labelapp.labelling.errors import LabellingError
 from labelapp.labelling.models import Item, Skip
 from labelapp.labelling.selectors import Seat
 from labelapp.labelling.services import answer_undo, other_tab_sentence, same_answer, seat_required
+
+LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
 def mixed_in(
@@ -143,10 +145,10 @@ def last_undo(seat: Seat) -> Item | CheckCard | None:
         return answer_undo(project=seat.project, user=seat.user, seat=seat)
     last = judgement_last(source=check_source(seat.project.pk), judge_id=seat.judge_id) if seat.judge_id else None
     skipped = _checks(seat).filter(is_open=True, skipped_at__isnull=False).order_by("skipped_at").last()
-    times = [it for it in (last and last.created_at, skipped and skipped.skipped_at) if it is not None]
-    if not times or (max(times) < (_last_of_items(seat) or max(times))):
+    answered_at, skipped_at = last.created_at if last else LONG_AGO, _skipped_at(skipped)
+    if max(answered_at, skipped_at) <= _last_of_items(seat):
         return answer_undo(project=seat.project, user=seat.user, seat=seat)
-    if skipped is not None and skipped.skipped_at == max(times):
+    if skipped is not None and skipped_at > answered_at:
         Check.objects.filter(pk=skipped.pk).update(skipped_at=None, skip_reason="")
         return card_read(seat.project.pk, skipped.snapshot)
     assert last is not None
@@ -159,12 +161,15 @@ def last_undo(seat: Seat) -> Item | CheckCard | None:
     return card_read(seat.project.pk, check.snapshot)
 
 
-def _last_of_items(seat: Seat) -> datetime | None:
+def _last_of_items(seat: Seat) -> datetime:
     """When the person last answered or put off an item of the project."""
     last = judgement_last(source=seat.project.source, judge_id=seat.judge_id) if seat.judge_id else None
     skip = Skip.objects.filter(item__project=seat.project, user=seat.user).order_by("at").last()
-    times = [it for it in (last and last.created_at, skip and skip.at) if it is not None]
-    return max(times, default=None)
+    return max(last.created_at if last else LONG_AGO, skip.at if skip else LONG_AGO)
+
+
+def _skipped_at(check: Check | None) -> datetime:
+    return check.skipped_at if check is not None and check.skipped_at is not None else LONG_AGO
 
 
 def _checks(seat: Seat) -> QuerySet[Check]:

@@ -223,4 +223,3 @@ def _check(row: GoldRow) -> GoldRow:
     if len(row.label) > LABEL_LENGTH or not row.label.isprintable():
         raise LabellingError(f"A label is one line of at most {LABEL_LENGTH} characters.")
     return row
-

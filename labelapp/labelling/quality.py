@@ -85,7 +85,7 @@ def quality(project: Project, *, user_id: int | None = None) -> list[Quality]:
         own = set(answers)
     people = _people(answers)
     members = set(Membership.objects.filter(project=project).values_list("user_id", flat=True))
-    known = _Known.of(project, {it.direction_id for said in answers.values() for it in said})
+    known = _Known.of(project)
     found = [
         _quality(people[judge], people[judge][0] in members, answers, judge, known) for judge in answers if judge in own
     ]
@@ -102,7 +102,7 @@ class _Known:
     vectors: Mapping[int, Hashable]
 
     @classmethod
-    def of(cls, project: Project, directions: Collection[int]) -> _Known:
+    def of(cls, project: Project) -> _Known:
         checks = Check.objects.filter(project=project, is_open=False)
         columns = ("user_id", "direction_id", "kind", "first__verdict", "first__current")
         kinds = {
@@ -125,7 +125,8 @@ def _places(project: Project) -> dict[int, tuple[str, Hashable]]:
     columns = ("direction_id", "direction__matrix__control", "direction__matrix_id", "direction__side",
                "direction__index")  # fmt: skip
     return {
-        pk: (control, (matrix, side, index)) for pk, control, matrix, side, index in rows.values_list(*columns).distinct()
+        pk: (control, (matrix, side, index))
+        for pk, control, matrix, side, index in rows.values_list(*columns).distinct()
     }
 
 
@@ -222,9 +223,7 @@ def _shares(others: Mapping[int, Counter[str]]) -> dict[Hashable, float] | None:
     return {verdict: count / counts.total() for verdict, count in counts.items()}
 
 
-def _with_others(
-    items: Sequence[_Answer], others: Mapping[int, Counter[str]], known: _Known
-) -> AgreementCard | None:
+def _with_others(items: Sequence[_Answer], others: Mapping[int, Counter[str]], known: _Known) -> AgreementCard | None:
     """Against the majority of the others' yes and no; where they are divided evenly there is none."""
     pairs = []
     for it in reversed(items):

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from labelapp.labelling import member_views, project_views, queue_views, views
+from labelapp.labelling import member_views, progress_views, project_views, queue_views, views
 
 app_name = "labelling"
 urlpatterns = [
@@ -12,6 +12,12 @@ urlpatterns = [
     path("<slug:slug>/settings/", project_views.settings, name="settings"),
     path("<slug:slug>/state/", project_views.state, name="state"),
     path("<slug:slug>/explore/", project_views.explore, name="explore"),
+    path("<slug:slug>/progress/", progress_views.progress, name="progress"),
+    path("<slug:slug>/progress/items/", progress_views.items, name="items"),
+    path("<slug:slug>/plan/", progress_views.plan, name="plan"),
+    path("<slug:slug>/quality/", progress_views.quality_page, name="quality"),
+    path("<slug:slug>/checks/", progress_views.checks, name="checks"),
+    path("<slug:slug>/checks/gold/", progress_views.gold, name="gold"),
     path("<slug:slug>/members/", member_views.members, name="members"),
     path("<slug:slug>/members/<int:user_id>/", member_views.member, name="member"),
     path("<slug:slug>/invitations/", member_views.invite, name="invite"),

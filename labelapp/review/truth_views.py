@@ -18,6 +18,7 @@ from labelapp.labelling.models import Project
 from labelapp.labelling.selectors import REVIEWING_ROLES, project_get_for
 from labelapp.review.exports import truth_address
 from labelapp.review.forms import MOST_DIGITS, FreezeForm
+from labelapp.review.gold import projects_for_gold
 from labelapp.review.models import Entry, GroundTruth
 from labelapp.review.truth import DIFFERENCES, truth_difference, truth_freeze, truth_get, truths_of
 from labelapp.review.truth_rules import KINDS, GroundTruthError, truth_rule, truth_rule_of
@@ -74,6 +75,7 @@ def truth(request: SignedInRequest, slug: str, name: str, version: int) -> HttpR
         "truth": found,
         "rule": truth_rule_of(found.rule),
         "address": truth_address(found),
+        "owned": projects_for_gold(request.user),
         "parts": _parts(found, request.user, show_hidden),
         "n_explored": found.entries.filter(inclusion_probability=None).count(),
         "entries": shown,

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from labelapp.review import aggregation_views, queue_views, truth_views, views
+from labelapp.review import aggregation_views, gold_views, queue_views, truth_views, views
 
 app_name = "review"
 urlpatterns = [
@@ -15,5 +15,6 @@ urlpatterns = [
     path("<slug:slug>/truth/", truth_views.truths, name="truths"),
     path("<slug:slug>/truth/freeze/", truth_views.freeze, name="freeze"),
     path("<slug:slug>/truth/<slug:name>/<int:version>/", truth_views.truth, name="truth"),
+    path("<slug:slug>/truth/<slug:name>/<int:version>/gold/", gold_views.gold, name="gold"),
     path("<slug:slug>/truth/<slug:name>/<int:older>/<int:newer>/", truth_views.difference, name="difference"),
 ]

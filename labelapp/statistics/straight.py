@@ -117,4 +117,3 @@ def one_answer_probability(n: int, share: float) -> float:
 
 def _written(probability: float) -> str:
     return f"{probability:.1g}" if probability >= 1e-12 else "below 1e-12"
-

@@ -7,8 +7,10 @@ from django.core.management.base import BaseCommand, CommandError
 from labelapp.exchange.formats import FORMATS
 from labelapp.exchange.services import export_to_path
 from labelapp.exchange.subjects import ExportError
+from labelapp.labelling.errors import LabellingError
 from labelapp.labelling.models import Project
 from labelapp.review.exports import truth_address
+from labelapp.review.gold import truth_as_gold
 from labelapp.review.models import GroundTruth
 from labelapp.review.truth import DIFFERENCES, truth_difference, truth_freeze, truth_get, truths_of
 from labelapp.review.truth_rules import KINDS, GroundTruthError, truth_rule, truth_rule_of
@@ -37,6 +39,10 @@ class Command(BaseCommand):
         diff.add_argument("project")
         diff.add_argument("older", help="NAME@1")
         diff.add_argument("newer", help=NAMED)
+        gold = acts.add_parser("gold", help="make a version the gold with which another project's people are checked")
+        gold.add_argument("project")
+        gold.add_argument("name", help=NAMED)
+        gold.add_argument("--into", required=True, help="the short name of the project whose people are checked")
         export = acts.add_parser("export", help="write a version's entries, each with the set's hash, to a file")
         export.add_argument("project")
         export.add_argument("name", help=NAMED)
@@ -49,7 +55,7 @@ class Command(BaseCommand):
             raise CommandError(f"There is no project {options['project']!r}.")
         try:
             getattr(self, f"_{options['act']}")(project, options)
-        except (GroundTruthError, ExportError) as error:
+        except (GroundTruthError, ExportError, LabellingError) as error:
             raise CommandError(str(error)) from None
 
     def _freeze(self, project: Project, options: dict[str, Any]) -> None:
@@ -80,6 +86,13 @@ class Command(BaseCommand):
                 before = getattr(entry, f"{kind}_before", "")
                 now = f"{before} → {getattr(entry, kind)}" if kind in ("verdict", "label") else entry.verdict
                 self.stdout.write(f"  {entry.key}  {now}")
+
+    def _gold(self, project: Project, options: dict[str, Any]) -> None:
+        into = Project.objects.filter(slug=options["into"]).first()
+        if into is None:
+            raise CommandError(f"There is no project {options['into']!r}.")
+        found = truth_as_gold(truth=self._get(project, options["name"]), project=into)
+        self.stdout.write(self.style.SUCCESS(f"{into.slug}: {found.sentence}"))
 
     def _export(self, project: Project, options: dict[str, Any]) -> None:
         truth = self._get(project, options["name"])
