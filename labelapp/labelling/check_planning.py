@@ -8,8 +8,9 @@ gives the same plan. Where the page shows both ends of a vector, a check is a ve
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 from math import ceil, log
 from random import Random
 
@@ -24,9 +25,8 @@ from labelapp.labelling.controls import controls_of
 from labelapp.labelling.models import Item, Membership, Project
 from labelapp.labelling.selectors import Seat
 
-AHEAD = 60  # items: how far a plan reaches
-AGAIN = 30  # items: from so little on it is prolonged
-TRIES = 200  # places that are looked at in one go, at most
+AHEAD = 24  # items: how far a plan reaches; further, and there would be fewer repeats to choose from
+AGAIN = 12  # items: from so little on it is prolonged
 
 Unit = tuple[Direction, ...]  # one end, or both ends of a vector
 Pool = Callable[[Random, set[int], int], Unit | None]
@@ -70,20 +70,31 @@ def _plan(seat: Seat, mix: CheckMix) -> int:
         Check.Kind.CONTROL: mix.control_share,
         Check.Kind.REPEAT: mix.repeat_share,
     }
-    position, ordinal, taken = max(done, had.last), had.n, set(had.directions)
+    ordinal, taken, exhausted = had.n, set(had.directions), set[str]()
     chance = mix.share / (1 - mix.share)  # after each item, so that `share` of everything laid before a person is one
-    for attempt in range(TRIES):
-        rng = Random(f"{mix.seed}:{seat.user.pk}:{had.n}:{attempt}")
-        position += _gap(rng, chance, ends=len(_signs(seat)))
+    # Always from the last check on, and not from where the person is: the same places come out whenever it is asked.
+    for position, rng in _places(f"{mix.seed}:{seat.user.pk}:{had.n}", had.last, chance, ends=len(_signs(seat))):
         if position > done + AHEAD:
             break
         kind = rng.choices(list(weights), list(weights.values()))[0]
+        if position <= done or kind in exhausted:
+            continue
         unit = pools[kind](rng, taken, position)
         if unit is not None:
             _write(seat, kind, unit, ordinal, position)
             ordinal += len(unit)
             taken |= {direction.pk for direction in unit}
+        elif kind != Check.Kind.REPEAT:  # of which there may be some later on
+            exhausted.add(kind)
     return ordinal - had.n
+
+
+def _places(seed: str, last: int, chance: float, *, ends: int) -> Iterator[tuple[int, Random]]:
+    """After how many items checks come, without end, and of each place its own source of chance."""
+    for number in count():
+        rng = Random(f"{seed}:{number}")
+        last += _gap(rng, chance, ends=ends)
+        yield last, rng
 
 
 def _gap(rng: Random, chance: float, *, ends: int) -> int:
