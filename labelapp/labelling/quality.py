@@ -99,7 +99,7 @@ class _Known:
     gold: Mapping[int, str]  # direction to verdict
     kinds: Mapping[tuple[int, int], tuple[str, str | None]]  # user and direction of a check to kind and first verdict
     noise: Collection[int]
-    vectors: Mapping[int, Hashable]
+    vectors: Mapping[int, str]
 
     @classmethod
     def of(cls, project: Project) -> _Known:
@@ -118,14 +118,14 @@ class _Known:
         )
 
 
-def _places(project: Project) -> dict[int, tuple[str, Hashable]]:
+def _places(project: Project) -> dict[int, tuple[str, str]]:
     """Of each direction that was judged its control and its vector."""
     sources = (project.source, check_source(project.pk))
     rows = Judgement.objects.filter(source__in=sources, current=True).order_by()
     columns = ("direction_id", "direction__matrix__control", "direction__matrix_id", "direction__side",
                "direction__index")  # fmt: skip
     return {
-        pk: (control, (matrix, side, index))
+        pk: (control, f"{matrix} {side} {index}")
         for pk, control, matrix, side, index in rows.values_list(*columns).distinct()
     }
 
