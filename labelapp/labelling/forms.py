@@ -16,6 +16,13 @@ PLACES = 1000  # more tokens than any page shows
 SENTENCE_LENGTH = 300
 
 
+class PlacesField(forms.TypedMultipleChoiceField):
+    """Places of tokens, from 0. Choices in a list would be copied with the form, a thousand for each answer."""
+
+    def valid_value(self, value: str) -> bool:
+        return value.isascii() and value.isdigit() and len(value) < len(str(PLACES))
+
+
 class AnswerForm(forms.Form):
     """`misfit` comes once for each marked token, with its place from 0."""
 
@@ -31,10 +38,9 @@ class AnswerForm(forms.Form):
         choices=[("", "no reason"), *Reason.choices],
         error_messages={"invalid_choice": "%(value)s is not a reason; choose one from the list."},
     )
-    misfit = forms.TypedMultipleChoiceField(
+    misfit = PlacesField(
         required=False,
         coerce=int,
-        choices=[(place, place) for place in range(PLACES)],
         error_messages={"invalid_choice": "%(value)s is not the place of a token; reload the page."},
     )
     seconds = forms.Field(required=False)
@@ -70,8 +76,7 @@ class AnswerForm(forms.Form):
     def entry(self) -> Entry:
         """What was entered, valid or not, to be shown again; the verdict is to be given anew."""
         sent = cast(QueryDict, self.data)
-        marks = [value for value in sent.getlist("misfit") if value.isascii() and value.isdigit()]
-        places = [int(value) for value in marks if len(value) < len(str(PLACES))]
+        places = [int(value) for value in sent.getlist("misfit") if self.fields["misfit"].valid_value(value)]
         label = "".join(character for character in self.data.get("label", "") if character.isprintable())
         return Entry("", label, self.data.get("kind", ""), self.data.get("reason", ""), places)
 
