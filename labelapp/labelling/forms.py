@@ -16,11 +16,16 @@ PLACES = 1000  # more tokens than any page shows
 SENTENCE_LENGTH = 300
 
 
+def is_place(value: str) -> bool:
+    """Whether it is a token's place from 0, as the page sends it."""
+    return value.isascii() and value.isdigit() and len(value) < len(str(PLACES))
+
+
 class PlacesField(forms.TypedMultipleChoiceField):
-    """Places of tokens, from 0. Choices in a list would be copied with the form, a thousand for each answer."""
+    """Places of tokens. Choices in a list would be copied with the form, a thousand for each answer."""
 
     def valid_value(self, value: str) -> bool:
-        return value.isascii() and value.isdigit() and len(value) < len(str(PLACES))
+        return is_place(value)
 
 
 class AnswerForm(forms.Form):
@@ -76,7 +81,7 @@ class AnswerForm(forms.Form):
     def entry(self) -> Entry:
         """What was entered, valid or not, to be shown again; the verdict is to be given anew."""
         sent = cast(QueryDict, self.data)
-        places = [int(value) for value in sent.getlist("misfit") if self.fields["misfit"].valid_value(value)]
+        places = [int(value) for value in sent.getlist("misfit") if is_place(value)]
         label = "".join(character for character in self.data.get("label", "") if character.isprintable())
         return Entry("", label, self.data.get("kind", ""), self.data.get("reason", ""), places)
 
