@@ -17,7 +17,7 @@ from labelapp.labelling.check_card import CheckCard
 from labelapp.labelling.check_queue import check_skipped, mixed_in
 from labelapp.labelling.models import Item, Project
 from labelapp.labelling.queue import SHOWN, items_take, leases_prolong
-from labelapp.labelling.selectors import QueueProgress, Seat, own_count, queue_progress
+from labelapp.labelling.selectors import QueueProgress, Seat, labels_used, own_count, queue_progress
 
 HEAT_STEPS = 20
 OPPOSITE = {"+": "-", "-": "+"}
@@ -60,6 +60,7 @@ class Card:
     other_end: Sequence[ShownToken]  # of the same vector; empty where the project shows one end
     entry: Entry
     n_own: int  # rows of the person's own on it, standing or not
+    labels: Sequence[str] = ()  # everybody's, to choose from, once the person's own answer has been in
 
     @property
     def n_fit(self) -> int:
@@ -128,7 +129,8 @@ def _card(seat: Seat, item: Item | CheckCard, entry: Entry | None, opposite: Dir
         entry = entry_before(seat, item) if n_own else Entry()
     n = seat.project.tokens_shown
     other_end = _tokens(opposite, n) if opposite is not None else []
-    return Card(item, _tokens(item.direction, n, entry.misfits), other_end, entry, n_own)
+    labels = labels_used(seat, everybodys=True) if n_own and seat.project.reveal else []
+    return Card(item, _tokens(item.direction, n, entry.misfits), other_end, entry, n_own, labels)
 
 
 def _n_own(seat: Seat, item: Item | CheckCard) -> int:
