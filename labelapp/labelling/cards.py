@@ -102,6 +102,7 @@ def queue_state(
         seat,
         releasing=releasing if isinstance(releasing, Item) else None,
         but=[item.pk] if isinstance(item, Item) else (),
+        onwards=isinstance(releasing, CheckCard),
     )
     laid = mixed_in(seat, items, progress.done, first=item)[:SHOWN] or check_skipped(seat)
     opposites = _opposites(laid) if seat.project.ends == Project.Ends.BOTH else {}

@@ -25,17 +25,19 @@ SHOWN = 2  # the item before the person, and the one after it
 TRIES = 20
 
 
-def items_take(seat: Seat, *, releasing: Item | None = None, but: Collection[int] = ()) -> list[Item]:
+def items_take(
+    seat: Seat, *, releasing: Item | None = None, but: Collection[int] = (), onwards: bool = False
+) -> list[Item]:
     """Lease the person's next two items and return them: those that he or she holds already among them.
 
     `releasing` is given up, and the queue goes on behind it as long as it can: what somebody else gives back before it
     waits for the next person, or for the end. To look for it each time would mean to pass over all that the person
-    has judged. `but` are ids of items left out. Fewer than two come back only where there are no more. Two queries as a
-    rule: choose and lock, lease.
+    has judged. `onwards` asks for that where nothing is given up: a check was answered. `but` are ids of items left
+    out. Fewer than two come back only where there are no more. Two queries as a rule: choose and lock, lease.
     """
-    if releasing is None:
+    if releasing is None and not onwards:
         return _items_take(seat, but, None) or _items_take_last(seat, but, None)
-    left_out = {*but, releasing.pk}
+    left_out = {*but, releasing.pk} if releasing else but
     return (
         _items_take(seat, left_out, releasing, onwards=True)
         or _items_take(seat, left_out, releasing)
@@ -48,7 +50,7 @@ def _items_take(seat: Seat, left_out: Collection[int], releasing: Item | None, *
     for _ in range(TRIES):
         with transaction.atomic():
             fresh = _fresh(seat, left_out)
-            if onwards and releasing is not None:
+            if onwards:
                 fresh = fresh.filter(position__gte=_place(seat, releasing))
             # What others are taking at this moment is passed over: nobody waits.
             chosen = list(fresh.select_for_update(skip_locked=True, of=("self",))[:SHOWN])
@@ -85,11 +87,12 @@ def _fresh(seat: Seat, left_out: Collection[int]) -> QuerySet[Item]:
     return _free(seat, left_out).filter(~skipped_by(seat.user)).order_by("position")
 
 
-def _place(seat: Seat, releasing: Item) -> Coalesce:
+def _place(seat: Seat, releasing: Item | None) -> Coalesce:
     """Where the person is in the queue: at the item that comes next on the page, else at the one just done with."""
     held = Lease.objects.filter(user=seat.user, until__gt=timezone.now(), item__project=seat.project)
-    following = held.exclude(item=releasing).order_by("item__position").values("item__position")
-    return Coalesce(Subquery(following[:1]), releasing.position)
+    following = held.exclude(item=releasing) if releasing else held
+    places = following.order_by("item__position").values("item__position")
+    return Coalesce(Subquery(places[:1]), releasing.position if releasing else 0)
 
 
 def leases_prolong(seat: Seat, opaque_ids: Sequence[str]) -> set[str]:
