@@ -1,7 +1,7 @@
 """Which checks come before a person, and when: planned ahead, so that no saved answer waits for it.
 
 From one check to the next a person judges a number of items that is drawn from a geometric distribution, so nothing
-can be told from the place. The draw is seeded by the mix's seed, the person and the check's number: the same state
+can be told from the place. The draw is seeded by the mix's seed, the person and the place's number: the same state
 gives the same plan. Where the page shows both ends of a vector, a check is a vector, and its ends come together.
 """
 
@@ -72,12 +72,12 @@ def _plan(seat: Seat, mix: CheckMix) -> int:
     }
     ordinal, taken, exhausted = had.n, set(had.directions), set[str]()
     chance = mix.share / (1 - mix.share)  # after each item, so that `share` of everything laid before a person is one
-    # Always from the last check on, and not from where the person is: the same places come out whenever it is asked.
-    for position, rng in _places(f"{mix.seed}:{seat.user.pk}:{had.n}", had.last, chance, ends=len(_signs(seat))):
+    # Always from the first place on, and not from where the person is: the same places come out whenever it is asked.
+    for position, rng in _places(f"{mix.seed}:{seat.user.pk}", chance, ends=len(_signs(seat))):
         if position > done + AHEAD:
             break
         kind = rng.choices(list(weights), list(weights.values()))[0]
-        if position <= done or kind in exhausted:
+        if position <= max(done, had.last) or kind in exhausted:
             continue
         unit = pools[kind](rng, taken, position)
         if unit is not None:
@@ -89,8 +89,9 @@ def _plan(seat: Seat, mix: CheckMix) -> int:
     return ordinal - had.n
 
 
-def _places(seed: str, last: int, chance: float, *, ends: int) -> Iterator[tuple[int, Random]]:
+def _places(seed: str, chance: float, *, ends: int) -> Iterator[tuple[int, Random]]:
     """After how many items checks come, without end, and of each place its own source of chance."""
+    last = 0
     for number in count():
         rng = Random(f"{seed}:{number}")
         last += _gap(rng, chance, ends=ends)

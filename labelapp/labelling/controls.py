@@ -48,7 +48,8 @@ def controls_command(project: Project) -> str:
     matrices = selection.matrices
     circuits = f" --circuits {','.join(matrices.circuits)}" if matrices.circuits else ""
     layers = f" --layers {','.join(map(str, matrices.layers))}" if matrices.layers else ""
-    return f"./tea manage decompose {model.source}{circuits}{layers} --control gaussian"
+    # Named: without the name the same weights would become another model.
+    return f"./tea manage decompose {model.source} --name {model.name}{circuits}{layers} --control gaussian"
 
 
 def _noise(project: Project, controls: tuple[str, ...]) -> ItemSelection:

@@ -432,7 +432,8 @@ def test_a_mix_that_cannot_be_gets_one_sentence(project, owner_client, others, c
 
 def test_where_no_noise_is_stored_the_page_says_how_it_is_made(project, owner_client):
     html = owner_client.get(address("checks", project)).content.decode()
-    assert "./tea manage decompose nowhere --circuits ov --control gaussian" in html
+    name = project.items.first().direction.matrix.model.name
+    assert f"./tea manage decompose nowhere --name {name} --circuits ov --control gaussian" in html
 
 
 def test_gold_is_typed_uploaded_and_forgotten(project, owner, owner_client, others):
