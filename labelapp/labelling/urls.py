@@ -1,6 +1,6 @@
 from django.urls import path
 
-from labelapp.labelling import member_views, project_views, queue_views, views
+from labelapp.labelling import member_views, project_views, queue_views, result_views, views
 
 app_name = "labelling"
 urlpatterns = [
@@ -12,6 +12,8 @@ urlpatterns = [
     path("<slug:slug>/settings/", project_views.settings, name="settings"),
     path("<slug:slug>/state/", project_views.state, name="state"),
     path("<slug:slug>/explore/", project_views.explore, name="explore"),
+    path("<slug:slug>/results/", result_views.results_page, name="results"),
+    path("<slug:slug>/results/table.csv", result_views.results_table, name="results_table"),
     path("<slug:slug>/members/", member_views.members, name="members"),
     path("<slug:slug>/members/<int:user_id>/", member_views.member, name="member"),
     path("<slug:slug>/invitations/", member_views.invite, name="invite"),
