@@ -63,7 +63,7 @@ def run(bench: Bench) -> None:
 def arguments(given: Any) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="./tea bench labelling")
     parser.add_argument("--directions", type=int, default=LARGE, help=f"in the large database (default: {LARGE})")
-    parser.add_argument("--answers", type=int, default=300, help="of the one person, in each database")
+    parser.add_argument("--answers", type=int, default=300, help="of the one person, in each database (9 at least)")
     parser.add_argument("--each", type=int, default=10, help="answers of each of the fifty")
     return parser.parse_args(given)
 
@@ -281,6 +281,9 @@ def one_person(bench: Bench, large: Database, small: Database, answers: int) -> 
     bench.at_most("save-and-next-p95", p95(times["large"]), "ms", 100)
     bench.at_most("queries-beside-the-sign-in", len(statements) - len(sign_in), "queries", 8)
     bench.at_most("large-to-small", median["large"] / median["small"], "times", 1.2)
+    third = answers // 3
+    early, late = (statistics.median(part) for part in (times["large"][:third], times["large"][-third:]))
+    bench.at_most("last-third-to-first", late / early, "times", 1.2)
 
 
 def many_people(bench: Bench, database: Database, each: int, data: Path) -> None:

@@ -15,7 +15,7 @@ from labelapp.atlas.models import Direction
 from labelapp.judgements.models import Judgement, Subject
 from labelapp.labelling.models import Item, Project
 from labelapp.labelling.queue import SHOWN, items_take, leases_prolong
-from labelapp.labelling.selectors import QueueProgress, Seat, own_count, queue_progress
+from labelapp.labelling.selectors import QueueProgress, Seat, labels_used, own_count, queue_progress
 from labelapp.labelling.subjects import VECTORS_MORE, VECTORS_SHOWN, tokens_shown
 
 HEAT_STEPS = 20
@@ -68,6 +68,7 @@ class Card:
     other_end: Sequence[ShownToken]  # of the same vector; empty where the project shows one end
     entry: Entry
     n_own: int  # rows of the person's own on it, standing or not
+    labels: Sequence[str] = ()  # everybody's, to choose from, once the person's own answer has been in
     vectors: Sequence[ShownVector] = ()  # of a matrix
 
     @property
@@ -148,7 +149,8 @@ def _card(
         entry = entry_before(seat, item) if n_own else Entry()
     n = tokens_shown(seat.project)
     other_end = _tokens(opposite, n) if opposite is not None else []
-    return Card(item, _tokens(item.direction, n, entry.misfits), other_end, entry, n_own, vectors)
+    labels = labels_used(seat, everybodys=True) if n_own and seat.project.reveal else []
+    return Card(item, _tokens(item.direction, n, entry.misfits), other_end, entry, n_own, labels, vectors)
 
 
 def _n_own(seat: Seat, item: Item) -> int:

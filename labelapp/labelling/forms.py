@@ -16,6 +16,18 @@ PLACES = 1000  # more tokens than any page shows
 SENTENCE_LENGTH = 300
 
 
+def is_place(value: str) -> bool:
+    """Whether it is a token's place from 0, as the page sends it."""
+    return value.isascii() and value.isdigit() and len(value) < len(str(PLACES))
+
+
+class PlacesField(forms.TypedMultipleChoiceField):
+    """Places of tokens. Choices in a list would be copied with the form, a thousand for each answer."""
+
+    def valid_value(self, value: str) -> bool:
+        return is_place(value)
+
+
 class AnswerForm(forms.Form):
     """`misfit` comes once for each marked token, with its place from 0."""
 
@@ -32,10 +44,9 @@ class AnswerForm(forms.Form):
         choices=[("", "no reason"), *Reason.choices],
         error_messages={"invalid_choice": "%(value)s is not a reason; choose one from the list."},
     )
-    misfit = forms.TypedMultipleChoiceField(
+    misfit = PlacesField(
         required=False,
         coerce=int,
-        choices=[(place, place) for place in range(PLACES)],
         error_messages={"invalid_choice": "%(value)s is not the place of a token; reload the page."},
     )
     seconds = forms.Field(required=False)
@@ -72,8 +83,7 @@ class AnswerForm(forms.Form):
     def entry(self) -> Entry:
         """What was entered, valid or not, to be shown again; the verdict is to be given anew."""
         sent = cast(QueryDict, self.data)
-        marks = [value for value in sent.getlist("misfit") if value.isascii() and value.isdigit()]
-        places = [int(value) for value in marks if len(value) < len(str(PLACES))]
+        places = [int(value) for value in sent.getlist("misfit") if is_place(value)]
         label, second_label = (
             "".join(character for character in self.data.get(name, "") if character.isprintable())
             for name in ("label", "second_label")

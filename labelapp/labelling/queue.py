@@ -11,7 +11,8 @@ from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import Exists, QuerySet
+from django.db.models import Exists, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from labelapp.accounts.models import User
@@ -27,19 +28,35 @@ TRIES = 20
 def items_take(seat: Seat, *, releasing: Item | None = None, but: Collection[int] = ()) -> list[Item]:
     """Lease the person's next two items and return them: those that he or she holds already among them.
 
-    `releasing` is given up, `but` are ids of items left out. Fewer than two come back only where there are no more.
-    Two queries as a rule: choose and lock, lease.
+    `releasing` is given up, and the queue goes on behind it as long as it can: what somebody else gives back before it
+    waits for the next person, or for the end. To look for it each time would mean to pass over all that the person
+    has judged. `but` are ids of items left out. Fewer than two come back only where there are no more. Two queries as a
+    rule: choose and lock, lease.
     """
-    left_out = {*but, releasing.pk} if releasing else but
+    if releasing is None:
+        return _items_take(seat, but, None) or _items_take_last(seat, but, None)
+    left_out = {*but, releasing.pk}
+    return (
+        _items_take(seat, left_out, releasing, onwards=True)
+        or _items_take(seat, left_out, releasing)
+        or _items_take_last(seat, left_out, releasing)
+    )
+
+
+def _items_take(seat: Seat, left_out: Collection[int], releasing: Item | None, *, onwards: bool = False) -> list[Item]:
+    """Two items, `onwards` from where the person is; none where there are fewer, or too many at work on them."""
     for _ in range(TRIES):
         with transaction.atomic():
+            fresh = _fresh(seat, left_out)
+            if onwards and releasing is not None:
+                fresh = fresh.filter(position__gte=_place(seat, releasing))
             # What others are taking at this moment is passed over: nobody waits.
-            chosen = list(_fresh(seat, left_out).select_for_update(skip_locked=True, of=("self",))[:SHOWN])
+            chosen = list(fresh.select_for_update(skip_locked=True, of=("self",))[:SHOWN])
             if len(chosen) < SHOWN:
                 break
             if _lease(seat, chosen, releasing):
                 return chosen
-    return _items_take_last(seat, left_out, releasing)
+    return []
 
 
 def _items_take_last(seat: Seat, left_out: Collection[int], releasing: Item | None) -> list[Item]:
@@ -66,6 +83,13 @@ def _free(seat: Seat, left_out: Collection[int]) -> QuerySet[Item]:
 def _fresh(seat: Seat, left_out: Collection[int]) -> QuerySet[Item]:
     """The free items that the person has not put off, in the queue's order."""
     return _free(seat, left_out).filter(~skipped_by(seat.user)).order_by("position")
+
+
+def _place(seat: Seat, releasing: Item) -> Coalesce:
+    """Where the person is in the queue: at the item that comes next on the page, else at the one just done with."""
+    held = Lease.objects.filter(user=seat.user, until__gt=timezone.now(), item__project=seat.project)
+    following = held.exclude(item=releasing).order_by("item__position").values("item__position")
+    return Coalesce(Subquery(following[:1]), releasing.position)
 
 
 def leases_prolong(seat: Seat, opaque_ids: Sequence[str]) -> set[str]:

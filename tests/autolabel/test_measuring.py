@@ -276,3 +276,9 @@ def test_what_a_viewer_still_judges_blind_is_hidden(llm, prompts, owner, annotat
     (seen,) = trust(run, None, [Purpose.REPEAT])
     (hidden,) = trust(run, annotator, [Purpose.REPEAT])
     assert seen.rows and not hidden.rows and "until you have judged" in hidden.note
+
+
+def test_the_list_of_runs_says_which_ones_measure(llm, prompts, owner_client):
+    run = finish(start(atlas(4)))
+    measured(run, Purpose.REPEAT)
+    assert owner_client.get("/runs/").content.decode().count(f"Measures run {run.pk}: the same calls again") == 1

@@ -161,6 +161,17 @@ def test_a_stopped_training_ends_where_an_uninterrupted_one_does(work: Path) -> 
     assert second.log[-1]["evaluation"] == whole.log[-1]["evaluation"] < first.log[0]["evaluation"] - 0.2
 
 
+def test_short_products_lead_to_nearly_the_same_loss(work: Path) -> None:
+    whole = training(work)
+    whole.run()
+    (work / "checkpoint.pt").unlink()
+    short = training(work, "--bfloat16")
+    short.run()
+    assert {it.dtype for it in short.model.parameters()} == {torch.float32}
+    assert short.log[-1]["evaluation"] == pytest.approx(whole.log[-1]["evaluation"], abs=0.1)
+    assert short.log[-1]["evaluation"] != whole.log[-1]["evaluation"]
+
+
 def test_a_training_goes_on_from_before_the_rate_fell(work: Path) -> None:
     run = training(work)
     run.run()

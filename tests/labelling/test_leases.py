@@ -91,6 +91,28 @@ def test_an_answer_hands_its_lease_on(project, owner, annotator):
     assert take(project, owner) == [3, 4]
 
 
+def test_the_queue_goes_on_from_where_the_person_is_and_comes_back_at_the_end(owner, annotator):
+    project = cast_project(owner, annotator=annotator, n=6, overlap=1)
+    items_take(seat(project, owner))  # 0 and 1
+    judge(project, annotator, 2)
+    assert take(project, annotator) == [3, 4]
+    Lease.objects.filter(user=owner).delete()  # given back
+    judge(project, annotator, 3)
+    assert take(project, annotator, releasing=project.items.get(position=3)) == [4, 5], "0 and 1 would be a step back"
+    judge(project, annotator, 4)
+    judge(project, annotator, 5)
+    assert take(project, annotator, releasing=project.items.get(position=5)) == [0, 1]
+
+
+def test_what_is_preloaded_comes_next_also_after_a_later_item_was_changed(owner, annotator):
+    project = cast_project(owner, annotator=annotator, n=6, overlap=1)
+    later = project.items.get(position=4)
+    judge(project, annotator, 4)
+    assert take(project, annotator, but=[later.pk]) == [0, 1]  # beside the item that was opened by itself
+    judge(project, annotator, 4, "interpretable")
+    assert take(project, annotator, releasing=later) == [0, 1]
+
+
 def test_what_was_left_lying_goes_to_somebody_else(project, owner, annotator):
     take(project, annotator)
     assert take(project, owner) == [2, 3]

@@ -10,7 +10,7 @@ from labelapp.labelling.models import Project, Skip
 from labelapp.labelling.selectors import item_next
 from labelapp.labelling.services import item_judge
 from labelapp.labelling.templatetags.rubric import rubric
-from tests.factories import cast_project, machine_says
+from tests.factories import cast_project, machine_says, overlap_set
 
 pytestmark = pytest.mark.django_db
 HX = {"HX-Request": "true"}
@@ -133,6 +133,24 @@ def test_the_page_is_blind(project, owner, reviewer, reviewer_client):
         for secret in ("owner&#x27;s words", "machine&#x27;s words", "baseline", "layer", "σ", "/models/x"):
             assert secret not in html
         assert not re.search(rf"/{direction.pk}(?![\w-])", html)  # an item's own id may begin with it
+
+
+def test_others_labels_are_suggested_once_the_own_answer_is_in_and_the_project_shows_them(
+    project, owner, reviewer, reviewer_client
+):
+    overlap_set(project, 2)
+    item = item_next(project, reviewer)
+    item_judge(item=item, user=owner, verdict="interpretable", label="owner's words")
+    item_judge(item=item, user=reviewer, verdict="unsure")
+
+    def suggested(opened):
+        page = reviewer_client.get(address("queue", project), {"item": opened.opaque_id}).content.decode()
+        return "owner&#x27;s words" in page
+
+    assert suggested(item)
+    assert not suggested(item_next(project, reviewer)), "blind still"
+    Project.objects.update(reveal=False)
+    assert not suggested(item)
 
 
 def test_odd_tokens_are_shown_harmlessly(project, owner_client):
