@@ -27,7 +27,7 @@ def result_rows(project: Project, judged: Sequence[Judged]) -> list[ResultRow]:
     """Two queries for pairs, none for matrices."""
     of_pairs = project.subject == Subject.VECTOR
     both = other_ends([it.item.direction_id for it in judged]) if of_pairs else {}
-    others = Direction.objects.select_related("matrix__model").in_bulk(list(both.values()))
+    found = Direction.objects.select_related("matrix__model").in_bulk([*both, *both.values()])
     return [
         ResultRow(
             it.item,
@@ -36,8 +36,8 @@ def result_rows(project: Project, judged: Sequence[Judged]) -> list[ResultRow]:
             None if of_pairs else it.item.direction.matrix.key,
             [
                 (end.key, end.tokens[:TOKENS])
-                for end in (it.item.direction, others.get(both.get(it.item.direction_id, 0)))
-                if of_pairs and end is not None
+                for end in (found.get(it.item.direction_id), found.get(both.get(it.item.direction_id, 0)))
+                if end is not None
             ],
         )
         for it in judged

@@ -28,6 +28,11 @@ YES_OF = {
     Subject.VECTOR: (PairVerdict.SAME_THEME, PairVerdict.OPPOSITES),
     Subject.MATRIX: (MatrixVerdict.CONCEPT,),
 }
+# Of every item's direction and matrix only the address is wanted.
+NOT_READ = tuple(
+    f"direction__{name}"
+    for name in ("token_ids", "tokens", "scores", "matrix__singular_values", "matrix__neurons", "matrix__vectors")
+)
 PAIRS_OF_PEOPLE = 6
 RESAMPLES = 1000
 
@@ -99,7 +104,7 @@ class Results:
 def results(project: Project, viewer: User, *, show_hidden: bool = False) -> Results:
     """Of a project of pairs or matrices. Items that the viewer is still to judge blind are left out, unless shown."""
     standing = _standing(project)
-    rows = project.items.select_related("direction__matrix__model").order_by("position")
+    rows = project.items.select_related("direction__matrix__model").defer(*NOT_READ).order_by("position")
     items = [item for item in rows if item.pk in standing]
     hidden = set() if show_hidden else hidden_items(project, viewer, items, standing)
     judged = [
