@@ -7,8 +7,10 @@ from factory.django import DjangoModelFactory
 
 from labelapp.atlas.models import Direction, Matrix, Model
 from labelapp.judgements.services import Draft, judge_ensure, judgement_record
+from labelapp.labelling.design import Design
 from labelapp.labelling.models import Membership
-from labelapp.labelling.projects import project_create
+from labelapp.labelling.projects import project_create, project_draft, project_open
+from labelapp.labelling.selection import item_selection_parse
 from labelapp.labelling.services import items_reopen
 
 # What a tokenizer can hold: NUL (GPT-2's token 188), half of a UTF-8 sequence, markup, a formula, a line break.
@@ -100,6 +102,21 @@ def cast_project(owner, reviewer=None, annotator=None, viewer=None, *, n=5, name
         if user is not None:
             Membership.objects.create(project=project, user=user, role=role)
     return project
+
+
+def drawn(model, owner, subject, *, kind="all", n=None, strata="", overlap=9, slug="", **selection):
+    """An opened project of a model's pairs (`vector`) or matrices, named after its subject where it has no slug."""
+    design = Design(item_selection_parse([model], **selection), kind, n, 7, strata, "proportional" if strata else "")
+    draft = project_draft(
+        name=slug or subject,
+        slug=slug,
+        owner=owner,
+        guidelines="Judge.",
+        design=design,
+        subject=subject,
+        overlap=overlap,
+    )
+    return project_open(draft)
 
 
 def overlap_set(project, overlap):

@@ -21,6 +21,9 @@ CHUNK = 200
 
 def export_rows(subject: Subject) -> Iterator[dict[str, Any]]:
     """Row by row in the order of the keys, with a constant number of queries for each chunk."""
+    if subject.rows is not None:
+        yield from subject.rows()
+        return
     rows = directions_in_key_order(subject.directions)
     stream = rows.iterator(chunk_size=CHUNK)
     while chunk := list(islice(stream, CHUNK)):

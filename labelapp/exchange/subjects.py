@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -26,6 +26,8 @@ class Subject:
     sources: tuple[str, ...]
     # For some directions by id what else their rows hold: the inclusion probability, say.
     extras: Callable[[Iterable[int]], dict[int, dict[str, Any]]]
+    # Where its rows are not of directions: what they are instead, one for each of `directions`.
+    rows: Callable[[], Iterator[dict[str, Any]]] | None = None
 
 
 # For the name behind the colon and some directions by id what rows hold besides.

@@ -2,6 +2,11 @@
 
 Rows are append-only. What stands of a judge on a direction is marked `current`; a later judgement takes
 the mark by a conditional update, and a withdrawal gives it back.
+
+A judgement may also be of a pair (the two ends of a vector) or of a whole matrix: its `subject`. It then carries the
+one direction that stands for it, so the queue, undo and what is kept of a judgement are the same for all three. Its
+verdicts are others, though, and say nothing of that direction: `Judgement.objects` has none of them, so that nothing
+that counts, compares or exports directions ever meets one; `Judgement.every` has all.
 """
 
 from __future__ import annotations
@@ -23,8 +28,40 @@ class Verdict(models.TextChoices):
     FAILED = "failed", "failed"
 
 
+class PairVerdict(models.TextChoices):
+    """How the two ends of a vector go together."""
+
+    SAME_THEME = "same_theme", "same theme"
+    OPPOSITES = "opposites", "opposites"
+    UNRELATED = "unrelated", "unrelated"
+    UNSURE = "unsure", "unsure"
+
+
+class MatrixVerdict(models.TextChoices):
+    """Whether one broad concept runs through a matrix's vectors."""
+
+    CONCEPT = "concept", "a broad concept"
+    NO_CONCEPT = "no_concept", "no broad concept"
+    UNSURE = "unsure", "unsure"
+
+
+class Subject(models.TextChoices):
+    """What is judged."""
+
+    DIRECTION = "direction", "direction"
+    VECTOR = "vector", "pair"  # its + end stands for it
+    MATRIX = "matrix", "matrix"  # its first direction that was selected stands for it
+
+
 HUMAN_VERDICTS = (Verdict.INTERPRETABLE, Verdict.NOT_INTERPRETABLE, Verdict.UNSURE)
 TWO_VALUED = (Verdict.INTERPRETABLE, Verdict.NOT_INTERPRETABLE)
+# What a person may say of each subject.
+VERDICTS_OF: dict[str, tuple[models.TextChoices, ...]] = {
+    Subject.DIRECTION: HUMAN_VERDICTS,
+    Subject.VECTOR: tuple(PairVerdict),
+    Subject.MATRIX: tuple(MatrixVerdict),
+}
+ALL_VERDICTS = list(dict([*Verdict.choices, *PairVerdict.choices, *MatrixVerdict.choices]).items())
 
 
 class Kind(models.TextChoices):
@@ -71,9 +108,23 @@ class Judge(models.Model):
         return self.type == self.Type.PERSON
 
 
-class Judgement(models.Model):
-    """One verdict on one direction by one judge at one time, or (with `withdraws`) the withdrawal of one."""
+class OfDirections(models.Manager["Judgement"]):
+    """Verdicts on directions: what every figure, comparison and export of directions is about."""
 
+    def get_queryset(self) -> models.QuerySet[Judgement]:
+        return super().get_queryset().filter(subject=Subject.DIRECTION)
+
+
+class Judgement(models.Model):
+    """One verdict on one direction by one judge at one time, or (with `withdraws`) the withdrawal of one.
+
+    With another subject it is a verdict on the vector or matrix for which the direction stands.
+    """
+
+    # A source has one subject: what stands of a judge there on a direction is one judgement, whatever it is about.
+    subject = models.CharField(
+        max_length=10, choices=Subject.choices, default=Subject.DIRECTION, db_default=Subject.DIRECTION
+    )
     direction = models.ForeignKey(Direction, models.PROTECT, related_name="judgements")
     judge = models.ForeignKey(Judge, models.PROTECT, related_name="judgements")
     # Where it was made: "project:7", "run:12". A judge may judge a direction anew in another project.
@@ -85,8 +136,10 @@ class Judgement(models.Model):
     # False for a second look: after a person's first answer others' judgements are shown, even if it is withdrawn.
     blind = models.BooleanField(default=True)
 
-    verdict = models.CharField(max_length=20, choices=Verdict.choices, blank=True)
+    verdict = models.CharField(max_length=20, choices=ALL_VERDICTS, blank=True)
     label = models.CharField(max_length=LABEL_LENGTH, blank=True)
+    # Of a pair: the words for its - end, where one label does not name both.
+    second_label = models.CharField(max_length=LABEL_LENGTH, blank=True, default="", db_default="")
     kind = models.CharField(max_length=24, choices=Kind.choices, blank=True)
     reason = models.CharField(max_length=24, choices=Reason.choices, blank=True)  # of a no
     misfits = models.JSONField(default=list, blank=True)  # places in the readout, from 0
@@ -95,6 +148,9 @@ class Judgement(models.Model):
     seconds = models.FloatField(null=True)  # that a person took
     evidence = models.JSONField(default=dict, blank=True)  # what a machine based it on: statistic, p-value, …
     created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = OfDirections()
+    every: models.Manager[Judgement] = models.Manager()
 
     class Meta:
         constraints = [

@@ -25,8 +25,8 @@ def judgements_standing(direction_ids: Iterable[int]) -> dict[int, list[Judgemen
 
 
 def judgements_of_source(source: str) -> QuerySet[Judgement]:
-    """What stands of one project's or run's judgements."""
-    return Judgement.objects.filter(source=source, current=True)
+    """What stands of one project's or run's judgements, whatever they are of."""
+    return Judgement.every.filter(source=source, current=True)
 
 
 def judgement_last(*, source: str, judge_id: int) -> Judgement | None:

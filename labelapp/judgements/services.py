@@ -16,12 +16,13 @@ from django.utils import timezone
 from labelapp.accounts.models import User
 from labelapp.atlas.models import Direction
 from labelapp.judgements.models import (
-    HUMAN_VERDICTS,
     LABEL_LENGTH,
+    VERDICTS_OF,
     Judge,
     Judgement,
     Kind,
     Reason,
+    Subject,
     Summary,
     Verdict,
     Verification,
@@ -47,6 +48,8 @@ class Draft:
     guidelines_version: int | None = None
     seconds: float | None = None
     evidence: Mapping[str, Any] = field(default_factory=dict)
+    subject: str = Subject.DIRECTION
+    second_label: str = ""  # of a pair
 
 
 def judge_of_user(user: User) -> Judge:
@@ -89,8 +92,8 @@ def judgement_record(*, judge: Judge, source: str, draft: Draft) -> Judgement:
 
 
 def judgements_own(*, judge_id: int, source: str, direction_id: int) -> QuerySet[Judgement]:
-    """All rows of one judge on a direction from one source, the latest first: what stands, and what stood before."""
-    return Judgement.objects.filter(judge=judge_id, source=source, direction=direction_id).order_by("-pk")
+    """All rows of one judge on a direction, or on what it stands for, from one source, the latest first."""
+    return Judgement.every.filter(judge=judge_id, source=source, direction=direction_id).order_by("-pk")
 
 
 def judgement_write(
@@ -98,16 +101,17 @@ def judgement_write(
 ) -> Judgement:
     """Write a checked draft over what stands of the judge. The caller holds a lock under which `standing` is true.
 
-    Two queries where nothing stands, four where something does.
+    Two queries where nothing stands, four where something does; summaries count verdicts on directions alone.
     """
     if standing is not None:
-        Judgement.objects.filter(pk=standing.pk, current=True).update(current=False)
+        Judgement.every.filter(pk=standing.pk, current=True).update(current=False)
         _count(judge_id, matrix_id, standing, -1)
     judgement = _row(judge_id, source, draft)
     judgement.supersedes = standing
     judgement.blind = blind
     judgement.save(force_insert=True)
-    _summaries_add(judge_id, _cells(matrix_id, verdicts_of(Answers(judgement.verdict, judgement.label)), +1))
+    if judgement.subject == Subject.DIRECTION:
+        _summaries_add(judge_id, _cells(matrix_id, verdicts_of(Answers(judgement.verdict, judgement.label)), +1))
     return judgement
 
 
@@ -158,19 +162,20 @@ def judgement_withdraw(judgement: Judgement) -> Judgement | None:
     """
     with transaction.atomic():
         direction = Direction.objects.select_for_update().only("pk", "matrix_id").get(pk=judgement.direction_id)
-        if not Judgement.objects.filter(pk=judgement.pk, current=True).update(current=False):
+        if not Judgement.every.filter(pk=judgement.pk, current=True).update(current=False):
             return None
         _count(judgement.judge_id, direction.matrix_id, judgement, -1)
         withdrawal = Judgement.objects.create(
             direction=direction,
             judge=judgement.judge,
             source=judgement.source,
+            subject=judgement.subject,
             withdraws=judgement,
             current=False,
         )
         before = judgement.supersedes
         if before is not None:
-            Judgement.objects.filter(pk=before.pk).update(current=True)
+            Judgement.every.filter(pk=before.pk).update(current=True)
             _count(judgement.judge_id, direction.matrix_id, before, +1)
     return withdrawal
 
@@ -240,15 +245,20 @@ def _verdicts_counted(matrix_id: int) -> Counter[tuple[int, str, str]]:
 
 def draft_check(draft: Draft, *, is_person: bool) -> None:
     """Raise JudgementError, in one sentence, where a draft is not what a person's or a machine's may be."""
-    allowed = HUMAN_VERDICTS if is_person else tuple(Verdict)
+    if not is_person and draft.subject != Subject.DIRECTION:
+        raise JudgementError("Machines judge directions; a pair or a matrix is judged by people.")
+    allowed = VERDICTS_OF[draft.subject] if is_person else tuple(Verdict)
     if draft.verdict not in {str(verdict) for verdict in allowed}:
         raise JudgementError(
             f"{draft.verdict!r} is not a verdict; it must be {', '.join(str(verdict) for verdict in allowed)}."
         )
-    if len(draft.label) > LABEL_LENGTH:
-        raise JudgementError(f"A label may have {LABEL_LENGTH} characters; this one has {len(draft.label)}.")
-    if any(not character.isprintable() for character in draft.label):
-        raise JudgementError("A label may hold no control characters or line breaks; write it as one line.")
+    for label in (draft.label, draft.second_label):
+        if len(label) > LABEL_LENGTH:
+            raise JudgementError(f"A label may have {LABEL_LENGTH} characters; this one has {len(label)}.")
+        if any(not character.isprintable() for character in label):
+            raise JudgementError("A label may hold no control characters or line breaks; write it as one line.")
+    if draft.second_label and draft.subject != Subject.VECTOR:
+        raise JudgementError("Only the two ends of a vector may have a label each.")
     if draft.kind and draft.kind not in Kind.values:
         raise JudgementError(f"{draft.kind!r} is not a kind; it must be {', '.join(Kind.values)}.")
     if draft.reason and draft.reason not in Reason.values:
@@ -263,8 +273,10 @@ def _row(judge_id: int, source: str, draft: Draft) -> Judgement:
         direction_id=draft.direction_id,
         judge_id=judge_id,
         source=source,
+        subject=draft.subject,
         verdict=draft.verdict,
         label=draft.label.strip(),
+        second_label=draft.second_label.strip(),
         kind=draft.kind,
         reason=draft.reason if draft.verdict == Verdict.NOT_INTERPRETABLE else "",
         misfits=sorted(set(draft.misfits)),
@@ -323,7 +335,8 @@ def rows_insert(
 
 
 def _count(judge_id: int, matrix_id: int, judgement: Judgement, by: int) -> None:
-    _summaries_add(judge_id, _cells(matrix_id, verdicts_by_rule(judgement), by))
+    if judgement.subject == Subject.DIRECTION:
+        _summaries_add(judge_id, _cells(matrix_id, verdicts_by_rule(judgement), by))
 
 
 def _cells(matrix_id: int, verdicts: Mapping[str, Verdict], by: int) -> dict[tuple[int, str, str], int]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import Any
 
-from django.db.models import CharField, Exists, OuterRef, Q, QuerySet, Value
+from django.db.models import CharField, Exists, OuterRef, Q, QuerySet, Subquery, Value
 from django.db.models.functions import Cast, Concat
 
 from labelapp.accounts.models import User
 from labelapp.atlas.models import Direction
-from labelapp.judgements.models import Judgement
+from labelapp.judgements.models import Judgement, Subject
 from labelapp.labelling.check_models import Check
 from labelapp.labelling.models import SOURCE_PREFIX, Item, Membership
 from labelapp.labelling.selectors import JUDGING_ROLES, REVIEWING_ROLES
@@ -21,15 +22,17 @@ def directions_hidden_from(user: User, direction_ids: Collection[int]) -> dict[i
     In a project that shows no others' judgements they stay hidden from its annotators for good.
     """
     ids = list(direction_ids)
-    waiting = _waiting(user).filter(direction_id__in=ids).order_by().values_list("direction_id", "project__name")
+    directly = _waiting(user).filter(direction_id__in=ids).order_by().values_list("direction_id", "project__name")
+    other_ends = _waiting_other_ends(user).filter(other_end__in=ids).order_by()
     checks = _checks(user).filter(direction_id__in=ids).order_by().values_list("direction_id", "project__name")
-    return dict(waiting.union(checks))
+    return dict(directly.union(other_ends.values_list("other_end", "project__name"), checks))
 
 
 def directions_to_judge(user: User) -> QuerySet[Direction]:
-    """All directions that the person is still to judge blind."""
-    waiting = Q(pk__in=_waiting(user).values("direction_id")) | Q(pk__in=_checks(user).values("direction_id"))
-    return Direction.objects.filter(waiting)
+    """All directions that the person is still to judge blind, by themselves, as the ends of a pair or as checks."""
+    directly, other_ends = _waiting(user).values("direction_id"), _waiting_other_ends(user).values("other_end")
+    checks = _checks(user).values("direction_id")
+    return Direction.objects.filter(Q(pk__in=directly) | Q(pk__in=other_ends) | Q(pk__in=checks))
 
 
 def judgements_shown_to(user: User, rows: Sequence[Judgement]) -> set[int]:
@@ -64,8 +67,11 @@ def _checks(user: User) -> QuerySet[Check]:
 
 
 def _waiting(user: User) -> QuerySet[Item]:
-    """The items that the person may judge and has not: while a project is paused too, for it can be opened again."""
-    mine = Judgement.objects.filter(
+    """The items that the person may judge and has not: while a project is paused too, for it can be opened again.
+
+    Whole matrices are not among them: who is still to judge one may see what was said of its single directions.
+    """
+    mine = Judgement.every.filter(
         direction=OuterRef("direction"),
         judge__user=user,
         source=Concat(Value(SOURCE_PREFIX), Cast(OuterRef("project"), CharField())),
@@ -76,4 +82,11 @@ def _waiting(user: User) -> QuerySet[Item]:
     is_kept = Q(project__reveal=False, project__memberships__role=Membership.Role.ANNOTATOR)
     return Item.objects.filter(
         Q(project__memberships__user=user, project__memberships__role__in=JUDGING_ROLES) & (is_waiting | is_kept)
-    )
+    ).exclude(project__subject=Subject.MATRIX)
+
+
+def _waiting_other_ends(user: User) -> QuerySet[Any]:
+    """Of pairs among them the `other_end` as well: its + end is the item's own direction."""
+    vector = {name: OuterRef(f"direction__{name}") for name in ("matrix", "side", "index")}
+    other_end = Direction.objects.filter(**vector, sign="-").values("pk")
+    return _waiting(user).filter(project__subject=Subject.VECTOR).annotate(other_end=Subquery(other_end))

@@ -8,16 +8,18 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
-from django.db.models import Q
+from django.db.models import Q, Window
+from django.db.models.functions import DenseRank
 
 from labelapp.atlas.models import Direction
-from labelapp.judgements.models import Judgement
+from labelapp.judgements.models import Judgement, Subject
 from labelapp.judgements.services import judgements_own
 from labelapp.labelling.check_card import CheckCard
 from labelapp.labelling.check_queue import check_skipped, mixed_in
 from labelapp.labelling.models import Item, Project
 from labelapp.labelling.queue import SHOWN, items_take, leases_prolong
 from labelapp.labelling.selectors import QueueProgress, Seat, labels_used, own_count, queue_progress
+from labelapp.labelling.subjects import VECTORS_MORE, VECTORS_SHOWN, tokens_shown
 
 HEAT_STEPS = 20
 OPPOSITE = {"+": "-", "-": "+"}
@@ -29,6 +31,7 @@ class Entry:
 
     verdict: str = ""
     label: str = ""
+    second_label: str = ""  # of a pair
     kind: str = ""
     reason: str = ""
     misfits: Collection[int] = ()
@@ -52,6 +55,14 @@ class ShownToken:
 
 
 @dataclass(frozen=True)
+class ShownVector:
+    """One vector of a matrix, numbered from 1 as it is shown: its index would tell where it stands."""
+
+    number: int
+    ends: Sequence[Sequence[ShownToken]]  # the + end first
+
+
+@dataclass(frozen=True)
 class Card:
     """One item as it is laid before the person."""
 
@@ -61,6 +72,15 @@ class Card:
     entry: Entry
     n_own: int  # rows of the person's own on it, standing or not
     labels: Sequence[str] = ()  # everybody's, to choose from, once the person's own answer has been in
+    vectors: Sequence[ShownVector] = ()  # of a matrix
+
+    @property
+    def first_vectors(self) -> Sequence[ShownVector]:
+        return self.vectors[:VECTORS_SHOWN]
+
+    @property
+    def more_vectors(self) -> Sequence[ShownVector]:
+        return self.vectors[VECTORS_SHOWN:]
 
     @property
     def n_fit(self) -> int:
@@ -105,33 +125,46 @@ def queue_state(
         onwards=isinstance(releasing, CheckCard),
     )
     laid = mixed_in(seat, items, progress.done, first=item)[:SHOWN] or check_skipped(seat)
-    opposites = _opposites(laid) if seat.project.ends == Project.Ends.BOTH else {}
+    is_matrix = seat.project.subject == Subject.MATRIX
+    opposites = opposite_ends(laid) if seat.project.ends == Project.Ends.BOTH and not is_matrix else {}
+    vectors = _vectors(seat.project, laid) if is_matrix else {}
     entries = [entry if entry is not None and shown is item else None for shown in laid]
-    cards = [_card(seat, shown, it, opposites.get(shown.pk)) for shown, it in zip(laid, entries, strict=True)]
+    cards = [
+        _card(seat, shown, it, opposites.get(shown.pk), vectors.get(shown.pk, ()))
+        for shown, it in zip(laid, entries, strict=True)
+    ]
     card, following, *_ = [*cards, None, None]
     return QueueState(card, following, progress)
 
 
 def entry_before(seat: Seat, item: Item | CheckCard) -> Entry:
     """What stands of the person's answers, else the one withdrawn last; empty where there is none."""
-    rows = Judgement.objects.filter(
+    rows = Judgement.every.filter(
         Q(current=True) | Q(withdrawals__isnull=False),
         direction_id=item.direction_id,
         judge=seat.judge_id,
         source=item.source if isinstance(item, CheckCard) else seat.project.source,
     )
     last = rows.order_by("-current", "-pk").first()
-    return Entry(last.verdict, last.label, last.kind, last.reason, last.misfits) if last else Entry()
+    if last is None:
+        return Entry()
+    return Entry(last.verdict, last.label, last.second_label, last.kind, last.reason, last.misfits)
 
 
-def _card(seat: Seat, item: Item | CheckCard, entry: Entry | None, opposite: Direction | None) -> Card:
+def _card(
+    seat: Seat,
+    item: Item | CheckCard,
+    entry: Entry | None,
+    opposite: Direction | None,
+    vectors: Sequence[ShownVector],
+) -> Card:
     n_own = _n_own(seat, item)
     if entry is None:
         entry = entry_before(seat, item) if n_own else Entry()
-    n = seat.project.tokens_shown
+    n = tokens_shown(seat.project)
     other_end = _tokens(opposite, n) if opposite is not None else []
     labels = labels_used(seat, everybodys=True) if n_own and seat.project.reveal else []
-    return Card(item, _tokens(item.direction, n, entry.misfits), other_end, entry, n_own, labels)
+    return Card(item, _tokens(item.direction, n, entry.misfits), other_end, entry, n_own, labels, vectors)
 
 
 def _n_own(seat: Seat, item: Item | CheckCard) -> int:
@@ -149,7 +182,7 @@ def _n_own_of_check(seat: Seat, check: CheckCard) -> int:
     return judgements_own(judge_id=seat.judge_id, source=check.source, direction_id=check.direction_id).count()
 
 
-def _opposites(items: Sequence[Item | CheckCard]) -> dict[int, Direction]:
+def opposite_ends(items: Sequence[Item | CheckCard]) -> dict[int, Direction]:
     """The other end of each item's vector, by the item's id: one query."""
     wanted = {
         (it.direction.matrix_id, it.direction.side, it.direction.index, OPPOSITE[it.direction.sign]): it.pk
@@ -160,6 +193,27 @@ def _opposites(items: Sequence[Item | CheckCard]) -> dict[int, Direction]:
         condition |= Q(matrix=matrix_id, side=side, index=index, sign=sign)
     found = Direction.objects.filter(condition)
     return {wanted[it.matrix_id, it.side, it.index, it.sign]: it for it in found}
+
+
+def _vectors(project: Project, items: Sequence[Item | CheckCard]) -> dict[int, list[ShownVector]]:
+    """Of each item's matrix the first vectors of the side that is shown, by the item's id: one query."""
+    wanted = {(it.direction.matrix_id, it.direction.side): it for it in items}
+    condition = Q(pk__in=[])
+    for (matrix_id, side), item in wanted.items():
+        condition |= Q(matrix=matrix_id, side=side, index__gte=item.direction.index)
+    rows = Direction.objects.filter(condition)
+    if indices := project.design.get("selection", {}).get("indices"):
+        rows = rows.filter(index__in=indices)
+    place = Window(DenseRank(), partition_by="matrix", order_by="index")
+    first = rows.annotate(place=place).filter(place__lte=VECTORS_SHOWN + VECTORS_MORE).values("pk")
+    found: dict[int, dict[int, list[Direction]]] = {item.pk: {} for item in items}
+    for row in Direction.objects.filter(pk__in=first).order_by("matrix", "index", "sign"):
+        found[wanted[row.matrix_id, row.side].pk].setdefault(row.index, []).append(row)
+    n = tokens_shown(project)
+    return {
+        pk: [ShownVector(place, [_tokens(end, n) for end in ends]) for place, ends in enumerate(by_index.values(), 1)]
+        for pk, by_index in found.items()
+    }
 
 
 def _tokens(direction: Direction, n: int, misfits: Collection[int] = ()) -> list[ShownToken]:

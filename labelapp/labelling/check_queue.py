@@ -85,6 +85,7 @@ def check_judge(
     seat: Seat,
     verdict: str,
     label: str = "",
+    second_label: str = "",
     kind: str = "",
     reason: str = "",
     misfits: Sequence[int] = (),
@@ -93,7 +94,8 @@ def check_judge(
 ) -> Judgement:
     """Take a person's answer to a check, under the rules of `item_judge`; it is counted in no item.
 
-    Raises LabellingError or JudgementError, and changes nothing, where the answer cannot be taken.
+    A check is a direction, so there is no `second_label`. Raises LabellingError or JudgementError, and changes nothing,
+    where the answer cannot be taken.
     """
     seat = seat_required(seat.project, user, seat)
     judge_id = seat.judge_id if seat.judge_id is not None else judge_of_user(user).pk

@@ -17,6 +17,7 @@ from labelapp.labelling.check_models import Check, CheckMix, Gold, check_source
 from labelapp.labelling.controls import controls_stored
 from labelapp.labelling.errors import LabellingError
 from labelapp.labelling.models import Item, Project
+from labelapp.labelling.subjects import of_directions_check
 
 MOST_SHARE = 0.5
 LEAST_DISTANCE, MOST_DISTANCE = 5, 1000
@@ -74,6 +75,7 @@ def mix_change(
     What was planned for people under the old mix and does not lie before them yet is planned anew. Raises
     LabellingError.
     """
+    of_directions_check(project)
     shares = (gold_share, control_share, repeat_share)
     if any(not 0 <= share <= MOST_SHARE for share in shares) or sum(shares) > MOST_SHARE + 1e-9:
         raise LabellingError(
@@ -125,6 +127,7 @@ def gold_add(*, project: Project, rows: Iterable[GoldRow], origin: str, user: Us
 
     Items of the project are left out. `origin` says in words where they are from. Raises LabellingError.
     """
+    of_directions_check(project)
     wanted = {row.direction_id: row for row in rows}
     if not wanted:
         raise LabellingError("There is no verdict in the list.")

@@ -15,12 +15,13 @@ from django.db.models import Max, Min, QuerySet
 from labelapp.accounts.models import User
 from labelapp.atlas.keys import CIRCUITS
 from labelapp.atlas.models import Direction, Matrix
-from labelapp.judgements.models import TWO_VALUED, Judge, Judgement, Verdict, Verification
+from labelapp.judgements.models import TWO_VALUED, Judge, Judgement, Subject, Verdict, Verification
 from labelapp.labelling.design import ALL_OF_THEM, CIRCUIT, MACHINE, NEYMAN, SIMPLE_RANDOM, STRATIFIED, Design
 from labelapp.labelling.errors import LabellingError
 from labelapp.labelling.machine import CELLS, NOT_JUDGED, Said, answers_of, uncertainty
 from labelapp.labelling.models import SOURCE_PREFIX, Membership, Project
 from labelapp.labelling.selectors import REVIEWING_ROLES
+from labelapp.labelling.subjects import representatives
 from labelapp.statistics import sampling
 
 NOTHING = "The selection holds no directions; decompose the model first, or widen the selection."
@@ -30,7 +31,8 @@ NOTHING = "The selection holds no directions; decompose the model first, or wide
 class Population:
     """The units that are drawn from, in an order that depends on nothing but their keys.
 
-    A unit is one end, or the ends of one vector, `+` first. `digest` tells whether two populations are the same.
+    A unit is one end, or the ends of one vector, `+` first, or the direction that stands for a vector or a matrix.
+    `digest` tells whether two populations are the same.
     """
 
     units: Sequence[tuple[int, ...]]  # of each the ids of its directions
@@ -99,7 +101,13 @@ class Plan:
 
 
 def plan_make(
-    design: Design, *, ends: str, owner: User | None, until: Until | None = None, cells: Sequence[Cell] = ()
+    design: Design,
+    *,
+    ends: str,
+    owner: User | None,
+    subject: str = Subject.DIRECTION,
+    until: Until | None = None,
+    cells: Sequence[Cell] = (),
 ) -> Plan:
     """Look at what there is to draw from. `owner` is whose projects' judgements Neyman's allocation may look at.
 
@@ -107,11 +115,11 @@ def plan_make(
     """
     until = until or until_now()
     directions = design.selection.directions().filter(pk__lte=until.direction)
-    population = population_of(directions, both_ends=ends == Project.Ends.BOTH)
+    population = population_of(directions, both_ends=ends == Project.Ends.BOTH, subject=subject)
     n = len(population) if design.kind == ALL_OF_THEM else design.n or 0
     if n > len(population):
-        unit = "vectors" if ends == Project.Ends.BOTH else "ends"
-        raise LabellingError(f"The selection holds {len(population):,} {unit}, so {n:,} cannot be drawn.")
+        units = Project(subject=subject, ends=ends).units
+        raise LabellingError(f"The selection holds {len(population):,} {units}, so {n:,} cannot be drawn.")
     said = _said(design, directions, until)
     if design.kind == STRATIFIED:
         names = strata_names(design.strata, population, said)
@@ -125,7 +133,9 @@ def plan_make(
     return Plan(design, population, until, weights=weights)
 
 
-def population_of(directions: QuerySet[Direction], *, both_ends: bool = False) -> Population:
+def population_of(
+    directions: QuerySet[Direction], *, both_ends: bool = False, subject: str = Subject.DIRECTION
+) -> Population:
     """The units of these directions; two queries. Raises LabellingError where there are none."""
     rows = list(directions.order_by().values_list("pk", "matrix_id", "side", "index", "sign"))
     if not rows:
@@ -140,17 +150,19 @@ def population_of(directions: QuerySet[Direction], *, both_ends: bool = False) -
     for pk, matrix_id, side, index, sign in rows:
         digest.update(f"{keys[matrix_id]}\t{side}\t{index}\t{sign}\n".encode())
         units[(matrix_id, side, index) if both_ends else (matrix_id, side, index, sign)].append(pk)
+    drawn_from = [tuple(pks) for pks in units.values()]
+    if subject != Subject.DIRECTION:
+        drawn_from = representatives(rows, subject, found)
+    matrix_of = {row[0]: row[1] for row in rows}
     shortest = directions.order_by().aggregate(top=Min("matrix__top"))["top"]
-    return Population(
-        [tuple(pks) for pks in units.values()], found, [unit[0] for unit in units], digest.hexdigest(), shortest
-    )
+    return Population(drawn_from, found, [matrix_of[unit[0]] for unit in drawn_from], digest.hexdigest(), shortest)
 
 
 def until_now() -> Until:
     def last(rows: QuerySet[Any]) -> int:
         return rows.aggregate(last=Max("pk"))["last"] or 0
 
-    return Until(last(Direction.objects.all()), last(Judgement.objects.all()), last(Verification.objects.all()))
+    return Until(last(Direction.objects.all()), last(Judgement.every.all()), last(Verification.objects.all()))
 
 
 def strata_names(by: str, population: Population, said: Mapping[int, Said]) -> list[str]:

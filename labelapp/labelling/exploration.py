@@ -55,6 +55,8 @@ def exploration_add(*, project: Project, user: User, criterion: str, judge: Judg
 
 def _worth_a_look(project: Project, user: User, criterion: str, judge: Judge) -> Sequence[tuple[int, ...]]:
     design = design_from_json(project.design)
+    if not project.is_of_directions:
+        raise LabellingError("Machines judge directions, so there is nothing that one is unsure about here.")
     if design is None:
         raise LabellingError(f"{project.name} was not drawn from a selection, so there is nothing beside its sample.")
     # A readout that is shorter than those of the sample would tell itself from them.

@@ -12,6 +12,7 @@ from labelapp.atlas.models import Direction
 from labelapp.exchange.subjects import ExportError, Subject
 from labelapp.labelling.models import Item, Membership, Project
 from labelapp.labelling.selectors import REVIEWING_ROLES
+from labelapp.labelling.subject_rows import subject_rows
 
 
 def project_subject(slug: str, user: User | None) -> Subject:
@@ -42,6 +43,7 @@ def project_subject(slug: str, user: User | None) -> Subject:
         directions=Direction.objects.filter(items__project=project),
         sources=(project.source,),
         extras=extras,
+        rows=None if project.is_of_directions else lambda: subject_rows(project),
     )
 
 

@@ -31,8 +31,9 @@ class PlacesField(forms.TypedMultipleChoiceField):
 class AnswerForm(forms.Form):
     """`misfit` comes once for each marked token, with its place from 0."""
 
-    verdict = forms.CharField(error_messages={"required": "Choose a verdict: interpretable, not, or unsure."})
+    verdict = forms.CharField(error_messages={"required": "Choose a verdict; unsure is one."})
     label = forms.CharField(required=False, strip=True)
+    second_label = forms.CharField(required=False, strip=True)  # of a pair
     kind = forms.ChoiceField(
         required=False,
         choices=[("", "no kind"), *Kind.choices],
@@ -71,6 +72,7 @@ class AnswerForm(forms.Form):
         return {
             "verdict": data["verdict"],
             "label": data["label"],
+            "second_label": data["second_label"],
             "kind": data["kind"],
             "reason": data["reason"],
             "misfits": data["misfit"],
@@ -82,8 +84,11 @@ class AnswerForm(forms.Form):
         """What was entered, valid or not, to be shown again; the verdict is to be given anew."""
         sent = cast(QueryDict, self.data)
         places = [int(value) for value in sent.getlist("misfit") if is_place(value)]
-        label = "".join(character for character in self.data.get("label", "") if character.isprintable())
-        return Entry("", label, self.data.get("kind", ""), self.data.get("reason", ""), places)
+        label, second_label = (
+            "".join(character for character in self.data.get(name, "") if character.isprintable())
+            for name in ("label", "second_label")
+        )
+        return Entry("", label, second_label, self.data.get("kind", ""), self.data.get("reason", ""), places)
 
     def sentence(self) -> str:
         """The first thing that is wrong. It may quote what was sent, which may be long."""

@@ -16,6 +16,7 @@ from labelapp.atlas.models import Direction
 from labelapp.judgements.models import TWO_VALUED, Judge, Judgement, Verdict
 from labelapp.labelling.machine import answers_of
 from labelapp.labelling.models import Item, Project
+from labelapp.labelling.subjects import of_directions_check
 from labelapp.statistics.estimation import labels_needed
 from labelapp.statistics.planning import (
     Correlation,
@@ -109,8 +110,10 @@ def label_plan(
 ) -> LabelPlan:
     """The plan for ± half_width; `share` is what one expects, by default what people say so far.
 
-    Five queries. Raises ValueError for a half width, confidence or share that cannot be.
+    Five queries. Raises ValueError for a half width, confidence or share that cannot be, LabellingError for a project
+    of pairs or matrices.
     """
+    of_directions_check(project)
     labels = _labels(project)
     weights = [it.weight for it in labels.values()]
     is_share_known = share is None and len(labels) >= FEWEST_LABELS

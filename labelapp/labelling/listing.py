@@ -43,7 +43,7 @@ def projects_listed(user: User) -> list[ListedProject]:
     totals = dict(
         Item.objects.filter(project__in=projects).order_by().values_list("project_id").annotate(n=Count("pk"))
     )
-    mine = Judgement.objects.filter(judge__user=user, current=True, source__in=[project.source for project in projects])
+    mine = Judgement.every.filter(judge__user=user, current=True, source__in=[project.source for project in projects])
     done = dict(mine.order_by().values_list("source").annotate(n=Count("pk")))
     return [
         ListedProject(project, roles[project.pk], done.get(project.source, 0), totals.get(project.pk, 0))

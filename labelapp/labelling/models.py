@@ -8,6 +8,7 @@ from django.conf import settings
 from django.db import models
 
 from labelapp.atlas.models import Direction
+from labelapp.judgements.models import Subject
 from labelapp.labelling.check_models import Check, CheckMix, Gold
 
 __all__ = [
@@ -24,7 +25,7 @@ def _item_id() -> str:
 
 
 class Project(models.Model):
-    """A selection of directions, guidelines and members."""
+    """A selection of directions, of vectors or of matrices, guidelines and members."""
 
     class State(models.TextChoices):
         DRAFT = "draft"  # nothing is drawn yet
@@ -38,6 +39,8 @@ class Project(models.Model):
     name = models.CharField(max_length=200)
     slug = models.SlugField(max_length=80, unique=True)
     state = models.CharField(max_length=10, choices=State.choices, default=State.OPEN)
+    # What an item is. Of a vector both ends are shown, of a matrix its first vectors.
+    subject = models.CharField(max_length=10, choices=Subject.choices, default=Subject.DIRECTION)
     tokens_shown = models.PositiveSmallIntegerField(default=15)
     # The share of tokens that must fit, as the rubric has it (the post: 70 to 80 %).
     threshold = models.FloatField(default=0.7)
@@ -60,6 +63,17 @@ class Project(models.Model):
     def source(self) -> str:
         """What judgements made in this project carry."""
         return f"{SOURCE_PREFIX}{self.pk}"
+
+    @property
+    def is_of_directions(self) -> bool:
+        return self.subject == Subject.DIRECTION
+
+    @property
+    def units(self) -> str:
+        """What its design draws, in the plural."""
+        if self.subject == Subject.MATRIX:
+            return "matrices"
+        return "vectors" if self.subject == Subject.VECTOR or self.ends == self.Ends.BOTH else "ends"
 
 
 class Guidelines(models.Model):
@@ -126,7 +140,10 @@ class Invitation(models.Model):
 
 
 class Item(models.Model):
-    """One direction of a project, under an opaque id: blind pages never show a key."""
+    """One direction of a project, under an opaque id: blind pages never show a key.
+
+    In a project of vectors or matrices it is the direction that stands for one: the + end, the first one selected.
+    """
 
     project = models.ForeignKey(Project, models.CASCADE, related_name="items")
     direction = models.ForeignKey(Direction, models.PROTECT, related_name="items")

@@ -192,7 +192,7 @@ def _answers(project: Project, now: datetime) -> list[Any]:
     """One row for each person who answered: a single pass over the project's stretch of the index."""
     check = check_source(project.pk)
     since = now - timedelta(minutes=WINDOW_MINUTES)
-    rows = Judgement.objects.filter(
+    rows = Judgement.every.filter(
         source__in=(project.source, check), current=True, judge__type=Judge.Type.PERSON
     ).order_by()
     is_item, is_recent = Q(source=project.source), Q(created_at__gte=since)

@@ -31,6 +31,7 @@ from labelapp.labelling.selectors import (
     project_get_for,
     seat_get_for,
 )
+from labelapp.labelling.subjects import of_directions_check
 
 POLL_SECONDS = 5
 GOLD_SHOWN = 100
@@ -77,11 +78,20 @@ def items(request: SignedInRequest, slug: str) -> HttpResponse:
     return render(request, "labelling/items.html", context)
 
 
+def _of_directions(project: Project) -> None:
+    """Raises Http404 where the project is of pairs or matrices."""
+    try:
+        of_directions_check(project)
+    except LabellingError as error:
+        raise Http404(str(error)) from None
+
+
 @never_cache
 @require_GET
 def quality_page(request: SignedInRequest, slug: str) -> HttpResponse:
     """For owners and reviewers of everybody; annotators see themselves where the owner allows it."""
     seat = seat_get_for(request.user, slug, JUDGING_ROLES)
+    _of_directions(seat.project)
     reviews = seat.role in REVIEWING_ROLES
     mix = mix_of(seat.project)
     if not reviews and not mix.own_shown:
@@ -103,6 +113,7 @@ def quality_page(request: SignedInRequest, slug: str) -> HttpResponse:
 def plan(request: SignedInRequest, slug: str) -> HttpResponse:
     """How many labels a wanted interval needs; what is wanted stands in the address."""
     project = project_get_for(request.user, slug, REVIEWING_ROLES)
+    _of_directions(project)
     machines = machines_of(project)
     form = PlanForm(machines, _with_defaults(request.GET, PlanForm(machines)))
     context: dict[str, Any] = {"project": project, "role": role_of(request, project), "form": form}
@@ -136,6 +147,7 @@ def plan(request: SignedInRequest, slug: str) -> HttpResponse:
 def checks(request: SignedInRequest, slug: str) -> HttpResponse:
     """What is mixed in: for the owner alone, since it tells what the known answers are."""
     project = project_get_for(request.user, slug, OWNING_ROLES)
+    _of_directions(project)
     if request.method == "GET":
         return _checks_page(request, project)
     form = MixForm(controls_stored(project), request.POST)
@@ -153,6 +165,7 @@ def checks(request: SignedInRequest, slug: str) -> HttpResponse:
 def gold(request: SignedInRequest, slug: str) -> HttpResponse:
     """Add known verdicts; with `act=remove` forget those of the directions named, with `act=remove_all` all."""
     project = project_get_for(request.user, slug, OWNING_ROLES)
+    _of_directions(project)
     act = request.POST.get("act", "")
     if act in ("remove", "remove_all"):
         named = request.POST.getlist("direction")

@@ -10,13 +10,14 @@ from django import forms
 from labelapp.atlas.keys import CONTROLS, PREPROCESSINGS
 from labelapp.atlas.models import Model
 from labelapp.atlas.selection import ALL, NO_CONTROL, SelectionError
-from labelapp.judgements.models import Judge
+from labelapp.judgements.models import Judge, Subject
 from labelapp.labelling.design import ALLOCATIONS, KINDS, PROPORTIONAL, SIMPLE_RANDOM, STRATA, Design, design_check
 from labelapp.labelling.errors import LabellingError
 from labelapp.labelling.exploration import CRITERIA
 from labelapp.labelling.models import Project
 from labelapp.labelling.projects import DEMO_GUIDELINES, TOKENS_SHOWN
 from labelapp.labelling.selection import ALL_SIDES, SIGNS, item_selection_parse
+from labelapp.labelling.subjects import CHOICES, guidelines_for, subject_design_check
 
 GUIDELINES_LENGTH = 20_000
 MOST_DRAWN = 1_000_000
@@ -58,6 +59,7 @@ class JudgingForm(forms.Form):
 class DraftForm(JudgingForm):
     """A project that is not open yet. The selection is written as on the command line."""
 
+    subject = forms.ChoiceField(required=False, label="What is judged", choices=CHOICES, initial=Subject.DIRECTION)
     models = forms.ModelMultipleChoiceField(
         Model.objects.order_by("name", "pk"),
         label="Models",
@@ -80,7 +82,12 @@ class DraftForm(JudgingForm):
     )
     kind = forms.ChoiceField(label="Sample", choices=KINDS.items(), initial=SIMPLE_RANDOM)
     n = forms.IntegerField(
-        required=False, min_value=1, max_value=MOST_DRAWN, initial=200, label="How many", help_text="ends, or vectors"
+        required=False,
+        min_value=1,
+        max_value=MOST_DRAWN,
+        initial=200,
+        label="How many",
+        help_text="ends, vectors or matrices",
     )
     seed = forms.IntegerField(
         min_value=0, max_value=MOST_SEED, initial=1, label="Seed", help_text="The same one draws the same items"
@@ -107,24 +114,26 @@ class DraftForm(JudgingForm):
         data: dict[str, Any] = super().clean() or {}
         if self.errors:
             return data
+        data["subject"] = data["subject"] or Subject.DIRECTION
         machine = data["machine"]
         try:
             selection = item_selection_parse(
                 list(data["models"]), **{name: data[name] for name in (*MATRICES, *NARROWED)}
             )
-            data["design"] = design_check(
+            design = design_check(
                 Design(
                     selection, data["kind"], data["n"], data["seed"], data["strata"], data["allocation"],
                     machine.digest if machine else "",
                 )
             )  # fmt: skip
+            data["design"] = subject_design_check(data["subject"], design)
         except (SelectionError, LabellingError) as error:
             raise forms.ValidationError(str(error)) from None
         return data
 
     def project_fields(self) -> dict[str, Any]:
         """The arguments of `project_redesign`; the form is valid."""
-        names = ("design", "name", "overlap", "reveal", "ends", "tokens_shown")
+        names = ("design", "name", "subject", "overlap", "reveal", "ends", "tokens_shown")
         return {name: self.cleaned_data[name] for name in names}
 
 
@@ -154,14 +163,17 @@ class NewProjectForm(DraftForm):
 
     guidelines = forms.CharField(
         max_length=GUIDELINES_LENGTH, strip=True, label="Guidelines", widget=forms.Textarea({"rows": 12}),
-        initial=DEMO_GUIDELINES, help_text="Markdown; changed later, they become a new version",
+        initial=DEMO_GUIDELINES,
+        help_text="Markdown; changed later, they become a new version. Left as they are, pairs and matrices get "
+        "guidelines of their own",
     )  # fmt: skip
     threshold = PercentField(initial=70, label="Threshold in %", help_text="The share of tokens that must fit")
 
     def draft_fields(self) -> dict[str, Any]:
         """The arguments of `project_draft`, but for the owner; the form is valid."""
-        more = {name: self.cleaned_data[name] for name in ("guidelines", "threshold")}
-        return self.project_fields() | more
+        data = self.cleaned_data
+        guidelines = guidelines_for(data["subject"], data["guidelines"], DEMO_GUIDELINES)
+        return self.project_fields() | {"guidelines": guidelines, "threshold": data["threshold"]}
 
 
 class ExploreForm(forms.Form):
@@ -189,7 +201,7 @@ def draft_initial(project: Project, design: Design) -> dict[str, Any]:
     machine = Judge.objects.filter(digest=design.machine).first() if design.machine else None
     return {
         **{name: _typed(values) or ALL for name, values in lists.items()},
-        **{name: getattr(project, name) for name in ("name", "overlap", "reveal", "ends", "tokens_shown")},
+        **{name: getattr(project, name) for name in ("name", "subject", "overlap", "reveal", "ends", "tokens_shown")},
         **{name: getattr(design, name) for name in ("kind", "n", "seed", "strata", "allocation")},
         "models": [named[slug] for slug in selection.models if slug in named],
         "machine": machine.pk if machine else None,

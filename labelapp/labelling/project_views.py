@@ -35,6 +35,7 @@ from labelapp.labelling.projects import (
 )
 from labelapp.labelling.selectors import ANY_ROLE, OWNING_ROLES, REVIEWING_ROLES, project_get_for
 from labelapp.labelling.settings_page import drawn, preview, versions
+from labelapp.labelling.subjects import tokens_shown
 
 ACTS = ("open", "pause", "resume")
 
@@ -167,10 +168,15 @@ def _settings_page(
         "form": form or _settings_form(project),
         "preview": preview(project) if is_draft else None,
         "drawn": None if is_draft else drawn(project, request.user),
-        "explore": ExploreForm() if role in OWNING_ROLES and project.design.get("selection") else None,
+        "explore": ExploreForm() if role in OWNING_ROLES and _may_explore(project) else None,
+        "shown": tokens_shown(project),
         "error": error,
     }
     return render(request, "labelling/settings.html", context, status=status)
+
+
+def _may_explore(project: Project) -> bool:
+    return project.is_of_directions and bool(project.design.get("selection"))
 
 
 def _guidelines_page(

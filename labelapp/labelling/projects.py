@@ -14,17 +14,21 @@ from django.utils.text import slugify
 from labelapp.accounts.models import User
 from labelapp.atlas.models import Direction, Model
 from labelapp.atlas.selection import MatrixSelection, directions_selected
+from labelapp.judgements.models import Subject
 from labelapp.labelling.design import ALL_OF_THEM, SIMPLE_RANDOM, Design, design_check, design_from_json
 from labelapp.labelling.drawing import Plan, Population, plan_make, population_of
 from labelapp.labelling.errors import LabellingError
 from labelapp.labelling.models import Guidelines, Item, Membership, Project
 from labelapp.labelling.selection import ItemSelection
 from labelapp.labelling.services import items_reopen
+from labelapp.labelling.subjects import subject_design_check
 from labelapp.statistics.sampling import Sample, simple_random
 
 # Addresses that no project may take.
 RESERVED_SLUGS = ("new", "join")
 TOKENS_SHOWN = 15
+# For a design that is stored.
+UNITS = {"ends": "end", "vectors": "vector", "matrices": "matrix"}
 BATCH = 1000
 
 DEMO_SLUG = "demo"
@@ -46,14 +50,13 @@ Mark the tokens that do not fit. When in doubt between yes and no, say no.
 
 def project_draft(*, name: str, owner: User, guidelines: str, design: Design, slug: str = "", **fields: Any) -> Project:
     """A project of which nothing is drawn yet; `fields` are others of its row. Raises LabellingError."""
-    return _create(
-        name=name, slug=slug, owner=owner, guidelines=guidelines, design=design_check(design).as_json(), **fields
-    )
+    fields = _design_fields(design, fields)
+    return _create(name=name, slug=slug, owner=owner, guidelines=guidelines, **fields)
 
 
 def project_redesign(project: Project, *, design: Design, **fields: Any) -> None:
     """Change what a draft will draw, and other fields of its row. Raises LabellingError once it has been opened."""
-    changed = {"design": design_check(design).as_json(), **fields}
+    changed = _design_fields(design, {"subject": project.subject, **fields})
     if not Project.objects.filter(pk=project.pk, state=Project.State.DRAFT).update(**changed):
         raise LabellingError(f"{project.name} has been opened, and its design is frozen; make another project instead.")
 
@@ -64,7 +67,9 @@ def project_plan(project: Project) -> Plan:
     if design is None:
         raise LabellingError(f"{project.name} was not drawn from a selection.")
     owner = project.memberships.filter(role=Membership.Role.OWNER).select_related("user").order_by("pk").first()
-    return plan_make(design_check(design), ends=project.ends, owner=owner.user if owner else None)
+    return plan_make(
+        design_check(design), ends=project.ends, subject=project.subject, owner=owner.user if owner else None
+    )
 
 
 def project_open(project: Project) -> Project:
@@ -78,7 +83,7 @@ def project_open(project: Project) -> Project:
         if project.state != Project.State.DRAFT:
             raise LabellingError(f"{project.name} has been opened already, and its design is frozen.")
         plan = project_plan(project)
-        project.design = plan.as_json() | {"unit": "vector" if project.ends == Project.Ends.BOTH else "end"}
+        project.design = plan.as_json() | {"unit": UNITS[project.units]}
         _open(project, plan.population, plan.draw())
     return project
 
@@ -101,7 +106,7 @@ def project_create(
     nothing to draw from.
     """
     both_ends = fields.get("ends") == Project.Ends.BOTH
-    population = population_of(directions, both_ends=both_ends)
+    population = population_of(directions, both_ends=both_ends, subject=fields.get("subject", Subject.DIRECTION))
     n = min(n or len(population), len(population))
     design = {"kind": SIMPLE_RANDOM, "seed": seed, "population": len(population), "n": n}
     with transaction.atomic():
@@ -182,6 +187,13 @@ def demo_project_ensure(*, model: Model, owner: User) -> Project:
         n=DEMO_ITEMS,
         seed=DEMO_SEED,
     )
+
+
+def _design_fields(design: Design, fields: dict[str, Any]) -> dict[str, Any]:
+    """The row's fields with the design among them. Raises LabellingError where it cannot be drawn."""
+    subject = fields.get("subject", Subject.DIRECTION)
+    more = {"ends": Project.Ends.BOTH} if subject == Subject.VECTOR else {}
+    return {**fields, "design": subject_design_check(subject, design_check(design)).as_json(), **more}
 
 
 def _create(*, name: str, slug: str, owner: User, guidelines: str, **fields: Any) -> Project:

@@ -14,6 +14,7 @@ from statistics import median
 from labelapp.judgements.models import TWO_VALUED, Judge, Judgement, Verdict
 from labelapp.labelling.check_models import Check, Gold, check_source
 from labelapp.labelling.models import Membership, Project
+from labelapp.labelling.subjects import of_directions_check
 from labelapp.statistics.agreement_card import AgreementCard, agreement_card
 from labelapp.statistics.estimation import wilson_interval
 from labelapp.statistics.straight import Straight, straight
@@ -75,8 +76,10 @@ class _Answer:
 def quality(project: Project, *, user_id: int | None = None) -> list[Quality]:
     """Everybody who judged in the project, or one person as he or she may see it: the more answers, the earlier.
 
-    Six queries, whatever their number. One's own figures lag behind by up to OWN_STEP answers.
+    Six queries, whatever their number. One's own figures lag behind by up to OWN_STEP answers. Raises LabellingError
+    for a project of pairs or matrices.
     """
+    of_directions_check(project)
     answers = _answers(project)
     if user_id is not None:
         own = {judge for judge, (user, _) in _people(answers).items() if user == user_id}

@@ -15,8 +15,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
 from labelapp.accounts.typing import SignedInRequest
-from labelapp.judgements.models import HUMAN_VERDICTS, LABEL_LENGTH, Judgement, Kind, Reason
-from labelapp.judgements.panels import direction_panel
+from labelapp.judgements.models import LABEL_LENGTH, Judgement, Kind, Reason
 from labelapp.judgements.services import JudgementError
 from labelapp.labelling.cards import Entry, queue_state
 from labelapp.labelling.check_card import CheckCard
@@ -35,6 +34,7 @@ from labelapp.labelling.selectors import (
     seat_get_for,
 )
 from labelapp.labelling.services import item_judge, item_skip
+from labelapp.labelling.subject_page import others_context, subject_context
 
 P = ParamSpec("P")
 # After the key that opens the reasons: the first one is that key again.
@@ -145,7 +145,7 @@ def beat(request: SignedInRequest, slug: str) -> HttpResponse:
     checks_plan(seat)
     checks = checks_among(seat, wanted)
     shown, held = wanted[0], checks | leases_prolong(seat, [it for it in wanted if it not in checks])
-    own = Judgement.objects.filter(judge=seat.judge_id, source=seat.project.source, current=True)
+    own = Judgement.every.filter(judge=seat.judge_id, source=seat.project.source, current=True)
     if shown in held or own.filter(direction__items__opaque_id=shown).exists():
         return HttpResponse(status=204)
     return render(request, "partials/error.html", {"error": GIVEN_AWAY}, status=409)
@@ -157,22 +157,12 @@ def others(request: SignedInRequest, slug: str, opaque_id: str) -> HttpResponse:
     """What others and machines said of an item that the person has judged, if the project shows it."""
     item, seat = item_seat_get_for(request.user, slug, opaque_id)
     source = item.source if isinstance(item, CheckCard) else seat.project.source
-    own = Judgement.objects.filter(judge=seat.judge_id, source=source, direction=item.direction_id, current=True)
+    own = Judgement.every.filter(judge=seat.judge_id, source=source, direction=item.direction_id, current=True)
     if not own.exists():
         raise PermissionDenied("Others' judgements of this one are shown once yours is in.")
     if not seat.project.reveal:
         raise PermissionDenied(f"{seat.project.name} does not show others' judgements.")
-    lines = [
-        line
-        for line in direction_panel(request, item.direction)["lines"]
-        if line.judgement.judge_id != seat.judge_id or line.judgement.source == source  # of a repeat this one alone
-    ]
-    context = {
-        "project": seat.project,
-        "tokens": item.direction.tokens[: seat.project.tokens_shown],
-        "lines": lines,
-        "n_others": sum(line.judgement.judge_id != seat.judge_id for line in lines),
-    }
+    context = others_context(request, seat, item)
     return render(request, "labelling/others_part.html" if request.htmx else "labelling/others.html", context)
 
 
@@ -194,7 +184,7 @@ def _page(
         "state": queue_state(seat, item=item, entry=entry, releasing=releasing),
         "is_open": seat.project.state == Project.State.OPEN,
         "reviews": seat.role in REVIEWING_ROLES,
-        "verdicts": HUMAN_VERDICTS,
+        **subject_context(seat.project),
         "kinds": Kind.choices,
         "reasons": Reason.choices,
         "skip_reasons": [(value, name, SKIP_KEYS[value]) for value, name in Skip.Reason.choices],

@@ -9,7 +9,8 @@ from labelapp.labelling.models import Project
 
 
 def redrawn(project: Project) -> list[tuple[int, float]]:
-    """Direction and inclusion probability of each item of the sample, in the queue's order, from the design alone.
+    """Direction (or the one that stands for the vector or matrix) and inclusion probability of each item of the
+    sample, in the queue's order, from the design alone.
 
     The items are not looked at. Raises LabellingError for a draft, for a project that was not drawn from a
     selection, and where directions that were drawn from are gone.
@@ -19,7 +20,7 @@ def redrawn(project: Project) -> list[tuple[int, float]]:
         raise LabellingError(f"{project.name} was not drawn from a selection, so its draw cannot be repeated.")
     cells = [Cell(**cell) for cell in project.design.get("cells", [])]
     until = Until(**project.design["until"])
-    plan = plan_make(design, ends=project.ends, owner=None, until=until, cells=cells)
+    plan = plan_make(design, ends=project.ends, subject=project.subject, owner=None, until=until, cells=cells)
     if plan.population.digest != project.design["population_digest"]:
         raise LabellingError(f"The population of {project.name} is no longer what it was when its items were drawn.")
     sample = plan.draw()

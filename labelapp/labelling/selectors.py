@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
@@ -178,7 +179,7 @@ def items_free(seat: Seat, now: datetime) -> QuerySet[Item]:
     items = items_with_room(seat, now).filter(project=seat.project, is_open=True)
     items = items.annotate(n_own=own_count(seat), is_held=Exists(held))
     if seat.project.overlap > 1 and seat.judge_id is not None:  # else nobody's judgement stands on an open item
-        mine = Judgement.objects.filter(
+        mine = Judgement.every.filter(
             direction=OuterRef("direction"), judge=seat.judge_id, source=seat.project.source, current=True
         )
         items = items.filter(~Exists(mine))
@@ -189,7 +190,7 @@ def items_with_room(seat: Seat, now: datetime) -> QuerySet[Item]:
     """Items on which fewer people than the overlap have judged or are at work, this person aside."""
     leases = Lease.objects.filter(item=OuterRef("pk"), until__gt=now).exclude(user=seat.user)
     if seat.project.overlap > 1:  # who has answered is counted already, until the lease goes on to the next item
-        answered = Judgement.objects.filter(
+        answered = Judgement.every.filter(
             direction=OuterRef("item__direction"),
             judge__user=OuterRef("user"),
             source=seat.project.source,
@@ -204,7 +205,7 @@ def own_count(seat: Seat) -> Any:
     """Of an item, how many rows there are of the person's: judgements, whether they stand or not, and withdrawals."""
     if seat.judge_id is None:
         return Value(0)
-    own = Judgement.objects.filter(
+    own = Judgement.every.filter(
         direction=OuterRef("direction"), judge=seat.judge_id, source=seat.project.source
     ).order_by()
     return Coalesce(Subquery(own.values("direction").annotate(n=Count("pk")).values("n")), 0)
@@ -251,11 +252,17 @@ def explored(project: Project) -> set[int]:
 
 
 def labels_used(seat: Seat, *, everybodys: bool = False) -> list[str]:
-    """The labels that stand in the project, those used most first: the person's own, or everybody's."""
-    rows = Judgement.objects.filter(source=seat.project.source, current=True, judge__type=Judge.Type.PERSON)
-    rows = rows.exclude(label="").filter(verdict=Verdict.INTERPRETABLE)
+    """The labels that stand in the project, those used most first: the person's own, or everybody's.
+
+    Of directions those of a yes; of pairs those of either end.
+    """
+    rows = Judgement.every.filter(source=seat.project.source, current=True, judge__type=Judge.Type.PERSON)
     if not everybodys:
         rows = rows.filter(judge=seat.judge_id)
+    if not seat.project.is_of_directions:
+        used = Counter(label for both in rows.values_list("label", "second_label") for label in both if label)
+        return sorted(used, key=lambda label: (-used[label], label))[:LABELS_SUGGESTED]
+    rows = rows.exclude(label="").filter(verdict=Verdict.INTERPRETABLE)
     labels = rows.order_by().values("label").annotate(n=Count("pk")).order_by("-n", "label")
     return list(labels.values_list("label", flat=True)[:LABELS_SUGGESTED])
 
@@ -280,7 +287,7 @@ def items_left(seat: Seat) -> QuerySet[Item]:
 
 
 def _mine(seat: Seat) -> QuerySet[Judgement]:
-    return Judgement.objects.filter(source=seat.project.source, judge=seat.judge_id, current=True)
+    return Judgement.every.filter(source=seat.project.source, judge=seat.judge_id, current=True)
 
 
 def _mine_of_checks(seat: Seat) -> QuerySet[Judgement]:

@@ -9,7 +9,7 @@ from django.db.models import BooleanField, Count, ExpressionWrapper, F, Q
 from django.utils import timezone
 
 from labelapp.accounts.models import User
-from labelapp.judgements.models import Judge, Judgement, Verdict
+from labelapp.judgements.models import Judge, Judgement, Subject, Verdict
 from labelapp.judgements.selectors import judgement_last, judgements_of_source
 from labelapp.judgements.services import (
     Draft,
@@ -23,6 +23,7 @@ from labelapp.labelling.errors import LabellingError
 from labelapp.labelling.models import Guidelines, Item, Project, Skip
 from labelapp.labelling.queue import lease_end
 from labelapp.labelling.selectors import JUDGING_ROLES, Seat, seat_of
+from labelapp.labelling.subjects import tokens_shown
 
 
 def item_judge(
@@ -31,6 +32,7 @@ def item_judge(
     user: User,
     verdict: str,
     label: str = "",
+    second_label: str = "",
     kind: str = "",
     reason: str = "",
     misfits: Sequence[int] = (),
@@ -48,14 +50,18 @@ def item_judge(
     """
     seat = seat_required(item.project, user, seat)
     judge_id = seat.judge_id if seat.judge_id is not None else judge_of_user(user).pk
+    subject = seat.project.subject
+    of_direction = subject == Subject.DIRECTION  # a pair or a matrix has no kind, reason or misfits
     draft = Draft(
         direction_id=item.direction_id,
+        subject=subject,
         verdict=verdict,
         label=label.strip(),
-        kind=kind,
+        second_label=second_label.strip() if subject == Subject.VECTOR else "",
+        kind=kind if of_direction else "",
         reason=reason if verdict == Verdict.NOT_INTERPRETABLE else "",
-        misfits=sorted(set(misfits)),
-        tokens_shown=min(seat.project.tokens_shown, len(item.direction.tokens)),
+        misfits=sorted(set(misfits)) if of_direction else [],
+        tokens_shown=min(tokens_shown(seat.project), len(item.direction.tokens)),
         guidelines_version=seat.guidelines_version,
         seconds=seconds,
     )
@@ -169,9 +175,9 @@ def _count_one_less(item: Item, project: Project) -> None:
 
 def same_answer(standing: Judgement, draft: Draft) -> bool:
     """Whether it says what stands already: it came twice."""
-    return (standing.verdict, standing.label, standing.kind, standing.reason, standing.misfits) == (
-        draft.verdict, draft.label, draft.kind, draft.reason, list(draft.misfits),
-    )  # fmt: skip
+    return (
+        standing.verdict, standing.label, standing.second_label, standing.kind, standing.reason, standing.misfits,
+    ) == (draft.verdict, draft.label, draft.second_label, draft.kind, draft.reason, list(draft.misfits))  # fmt: skip
 
 
 def seat_required(project: Project, user: User, seat: Seat | None) -> Seat:

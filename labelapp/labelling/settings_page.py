@@ -93,7 +93,7 @@ def drawn(project: Project, viewer: User) -> Drawn:
 
 def versions(project: Project) -> list[Version]:
     """The latest versions of the guidelines, newest first; two queries."""
-    standing = Judgement.objects.filter(source=project.source, current=True, judge__type=Judge.Type.PERSON)
+    standing = Judgement.every.filter(source=project.source, current=True, judge__type=Judge.Type.PERSON)
     rows = standing.order_by().values_list("guidelines_version").annotate(n=Count("pk"))
     under = dict(rows)
     newest = project.guidelines.select_related("created_by").order_by("-version")[:VERSIONS_SHOWN]

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from labelapp.labelling import member_views, progress_views, project_views, queue_views, views
+from labelapp.labelling import member_views, progress_views, project_views, queue_views, result_views, views
 
 app_name = "labelling"
 urlpatterns = [
@@ -18,6 +18,8 @@ urlpatterns = [
     path("<slug:slug>/quality/", progress_views.quality_page, name="quality"),
     path("<slug:slug>/checks/", progress_views.checks, name="checks"),
     path("<slug:slug>/checks/gold/", progress_views.gold, name="gold"),
+    path("<slug:slug>/results/", result_views.results_page, name="results"),
+    path("<slug:slug>/results/table.csv", result_views.results_table, name="results_table"),
     path("<slug:slug>/members/", member_views.members, name="members"),
     path("<slug:slug>/members/<int:user_id>/", member_views.member, name="member"),
     path("<slug:slug>/invitations/", member_views.invite, name="invite"),

@@ -11,7 +11,8 @@ from labelapp.accounts.typing import SignedInRequest
 from labelapp.atlas.panels import hidden_directions
 from labelapp.judgements.models import TWO_VALUED
 from labelapp.judgements.visibility import count_is_shown
-from labelapp.labelling.selectors import REVIEWING_ROLES, project_get_for
+from labelapp.labelling.selectors import REVIEWING_ROLES
+from labelapp.review.access import project_get_for
 from labelapp.review.aggregation import AggregationError, aggregation_last, aggregation_start
 from labelapp.review.models import Aggregation
 

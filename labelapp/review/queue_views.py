@@ -18,7 +18,8 @@ from labelapp.atlas.models import Model
 from labelapp.atlas.panels import hidden_from
 from labelapp.judgements.models import HUMAN_VERDICTS, LABEL_LENGTH
 from labelapp.labelling.models import Item, Project
-from labelapp.labelling.selectors import REVIEWING_ROLES, item_get_for, project_get_for
+from labelapp.labelling.selectors import REVIEWING_ROLES, item_get_for
+from labelapp.review.access import project_get_for
 from labelapp.review.aggregation import proposal_of
 from labelapp.review.disagreement import (
     ROWS_A_PAGE,

@@ -11,7 +11,7 @@ from django.db.models import Exists, OuterRef, QuerySet
 
 from labelapp.accounts.models import User
 from labelapp.atlas.models import Direction
-from labelapp.judgements.models import Judge, Judgement, Verification
+from labelapp.judgements.models import Judge, Judgement, Subject, Verification
 from labelapp.judgements.rules import Answers, Rule, rule_for
 from labelapp.labelling.blindness import directions_hidden_from
 from labelapp.labelling.models import Item, Membership, Project
@@ -105,8 +105,9 @@ class Row:
 
 
 def projects_reviewed_by(user: User) -> QuerySet[Membership]:
-    """The person's projects as owner or reviewer, newest first."""
-    rows = Membership.objects.filter(user=user, role__in=REVIEWING_ROLES).select_related("project")
+    """The person's projects of directions as owner or reviewer, newest first."""
+    rows = Membership.objects.filter(user=user, role__in=REVIEWING_ROLES, project__subject=Subject.DIRECTION)
+    rows = rows.select_related("project")
     return rows.order_by("-project_id")
 
 

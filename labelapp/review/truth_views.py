@@ -15,7 +15,8 @@ from labelapp.atlas.panels import hidden_directions, hidden_from
 from labelapp.judgements.models import TWO_VALUED
 from labelapp.judgements.visibility import count_is_shown
 from labelapp.labelling.models import Project
-from labelapp.labelling.selectors import REVIEWING_ROLES, project_get_for
+from labelapp.labelling.selectors import REVIEWING_ROLES
+from labelapp.review.access import project_get_for
 from labelapp.review.exports import truth_address
 from labelapp.review.forms import MOST_DIGITS, FreezeForm
 from labelapp.review.gold import projects_for_gold

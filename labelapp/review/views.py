@@ -8,8 +8,9 @@ from django.utils.http import urlencode
 from django.views.decorators.http import require_GET
 
 from labelapp.accounts.typing import SignedInRequest
-from labelapp.labelling.selectors import REVIEWING_ROLES, explored, project_get_for
+from labelapp.labelling.selectors import REVIEWING_ROLES, explored
 from labelapp.labelling.services import guidelines_current
+from labelapp.review.access import project_get_for
 from labelapp.review.selectors import (
     FILTERS,
     ROWS_A_PAGE,

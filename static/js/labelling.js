@@ -18,31 +18,28 @@
   const errors = () => document.getElementById("save-error");
   const numbers = () => window.tealeaves.numbers;
 
+  // What is entered beside the marks: labels, and of a direction the kind and the reason.
+  const fields = (card) => card.querySelectorAll(".entry input[name], .entry select[name]");
+
   // Drafts: drafts.js keeps them.
 
   function draftWrite(card) {
-    const form = card.querySelector("form");
-    window.tealeaves.drafts.write(itemOf(card), {
-      label: form.elements.label.value,
-      kind: form.elements.kind.value,
-      reason: form.elements.reason.value,
-      misfits: [...card.querySelectorAll("[name=misfit]:checked")].map((box) => box.value),
-    });
+    const draft = { misfits: [...card.querySelectorAll("[name=misfit]:checked")].map((box) => box.value) };
+    for (const field of fields(card)) draft[field.name] = field.value;
+    window.tealeaves.drafts.write(itemOf(card), draft);
   }
 
   function draftApply(card) {
     const draft = window.tealeaves.drafts.read(itemOf(card));
     if (!draft) return;
-    const form = card.querySelector("form");
-    form.elements.label.value = draft.label || "";
-    form.elements.kind.value = draft.kind || "";
-    form.elements.reason.value = draft.reason || "";
+    for (const field of fields(card)) field.value = draft[field.name] || "";
     for (const box of card.querySelectorAll("[name=misfit]")) box.checked = (draft.misfits || []).includes(box.value);
   }
 
   // The card
 
   function meter(card) {
+    if (!card.querySelector(".fit")) return; // of a pair or a matrix nothing is marked
     const boxes = [...card.querySelectorAll("[name=misfit]")];
     const fit = boxes.filter((box) => !box.checked).length;
     const percent = boxes.length ? Math.round((100 * fit) / boxes.length) : 0;
@@ -199,12 +196,14 @@
 
   // A label that was just used is suggested from now on; of others' none is, as long as this is blind.
   function suggest(body) {
-    const label = (body.get("label") || "").trim();
+    if (["not_interpretable", "unsure"].includes(body.get("verdict"))) return;
     const list = document.getElementById("labels");
-    if (!label || body.get("verdict") !== "interpretable" || [...list.options].some((it) => it.value === label)) return;
-    const option = document.createElement("option");
-    option.value = label;
-    list.prepend(option);
+    for (const label of ["label", "second_label"].map((name) => (body.get(name) || "").trim())) {
+      if (!label || [...list.options].some((it) => it.value === label)) continue;
+      const option = document.createElement("option");
+      option.value = label;
+      list.prepend(option);
+    }
   }
 
   function tick() {

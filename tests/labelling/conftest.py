@@ -4,7 +4,7 @@ import pytest
 
 from labelapp.judgements.models import Verification
 from labelapp.judgements.services import Draft, judge_ensure, judgement_record
-from tests.factories import DirectionFactory, MatrixFactory, ModelFactory
+from tests.factories import DirectionFactory, MatrixFactory, ModelFactory, drawn
 
 
 @pytest.fixture
@@ -39,3 +39,15 @@ def machine_judges(db):
         return judge
 
     return make
+
+
+@pytest.fixture
+def pairs(model, owner):
+    """The 16 vectors of the model's OV matrices."""
+    return drawn(model, owner, "vector", circuits="ov")
+
+
+@pytest.fixture
+def matrices(model, owner):
+    """The model's four matrices."""
+    return drawn(model, owner, "matrix")

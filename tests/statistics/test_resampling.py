@@ -58,3 +58,12 @@ def test_the_same_seed_gives_the_same_interval():
     yes, counts = np.arange(12), np.full(12, 20)
     assert over_layers(yes, counts, seed=3) == over_layers(yes, counts, seed=3)
     assert over_layers(yes, counts, seed=3) != over_layers(yes, counts, seed=4)
+
+
+def test_clusters_that_are_alike_may_be_drawn_by_their_number():
+    """The interval is that of drawing each cluster by itself, resample by resample."""
+    rng = np.random.default_rng(8)
+    sums = np.column_stack([rng.random(60) < 0.3, np.ones(60)]).astype(float)
+    found = bootstrap(sums, lambda it: it[:, 0] / it[:, 1], resamples=20_000)
+    drawn = sums[rng.integers(0, 60, (20_000, 60)), 0].mean(axis=1)
+    assert found == pytest.approx(tuple(np.quantile(drawn, [0.025, 0.975])), abs=1 / 60 + 1e-9)

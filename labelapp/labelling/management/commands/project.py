@@ -15,6 +15,7 @@ from labelapp.labelling.models import Project
 from labelapp.labelling.project_forms import MATRICES, MOST_OVERLAP, NARROWED
 from labelapp.labelling.projects import DEMO_GUIDELINES, project_draft, project_open
 from labelapp.labelling.selection import item_selection_parse
+from labelapp.labelling.subjects import NAMES, guidelines_for
 
 AT_LEAST = {"n": 1, "seed": 0, "overlap": 1, "threshold": 1}
 AT_MOST = {"overlap": MOST_OVERLAP, "threshold": 100}
@@ -22,8 +23,8 @@ AT_MOST = {"overlap": MOST_OVERLAP, "threshold": 100}
 
 class Command(BaseCommand):
     help = (
-        "Make a labelling project of a sample of some models' directions, and open it. Controls are mixed in with "
-        "--control none,gaussian, and nothing in the queue tells them from the model's own."
+        "Make a labelling project of a sample of some models' directions, pairs or matrices, and open it. "
+        "Controls are mixed in with --control none,gaussian, and nothing in the queue tells them from the model's own."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -32,6 +33,9 @@ class Command(BaseCommand):
         parser.add_argument("--owner", required=True, help="the user who owns it")
         parser.add_argument("--draft", action="store_true", help="draw nothing yet; its page shows what would be drawn")
         parser.add_argument("--guidelines", type=Path, help="a file in Markdown (default: the demo's)")
+        parser.add_argument(
+            "--of", choices=list(NAMES.values()), default="directions", help="what is judged (default: directions)"
+        )
         which = parser.add_argument_group("which directions")
         selection_arguments_add(parser)
         which.add_argument("--indices", default="", help="like 0,5,9-11 (default: all)")
@@ -60,7 +64,9 @@ class Command(BaseCommand):
         owner = User.objects.filter(username=options["owner"]).first()
         if owner is None:
             raise CommandError(f"There is no user {options['owner']!r}.")
-        guidelines = _read(options["guidelines"]) if options["guidelines"] else DEMO_GUIDELINES
+        subject = next(subject for subject, name in NAMES.items() if name == options["of"])
+        usual = guidelines_for(subject, DEMO_GUIDELINES, DEMO_GUIDELINES)
+        guidelines = _read(options["guidelines"]) if options["guidelines"] else usual
         try:
             with transaction.atomic():
                 project = project_draft(
@@ -68,6 +74,7 @@ class Command(BaseCommand):
                     owner=owner,
                     guidelines=guidelines,
                     design=_design(options),
+                    subject=subject,
                     overlap=options["overlap"],
                     threshold=options["threshold"] / 100,
                     ends=options["ends"],
