@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from random import Random
 from typing import Any
 
 from django.db.models import Count, Q
@@ -29,6 +30,8 @@ from labelapp.statistics.planning import (
 FEWEST_LABELS = 20  # from which the share so far is what is expected
 TYPICAL = (0.3, 0.5, 0.7, 0.85)  # correlations to compare with
 MOST_CORRELATION = 0.99
+LOOKED_AT = 1000
+CORRELATED = 5000  # labels at most, drawn at random: with so many the correlation is known to two hundredths
 ANY_SHARE = 0.5  # asks for most
 
 
@@ -92,10 +95,14 @@ class _Label:
 
 
 def machines_of(project: Project) -> list[Judge]:
-    """The machines that judged something that people judged in the project, the one with most of it first."""
-    judged = Judgement.objects.filter(source=project.source, current=True).values("direction")
-    rows = Judgement.objects.filter(direction__in=judged, current=True).exclude(judge__type=Judge.Type.PERSON)
-    counts = dict(rows.order_by().values_list("judge").annotate(n=Count("direction", distinct=True)))
+    """The machines that judged what people judged in the project, the one with most of it first.
+
+    Looked for on the first LOOKED_AT items that were judged: they come in random order.
+    """
+    judged = project.items.filter(n_judged__gt=0).order_by("position").values_list("direction_id", flat=True)
+    rows = Judgement.objects.filter(direction__in=list(judged[:LOOKED_AT]), current=True)
+    rows = rows.exclude(judge__type=Judge.Type.PERSON).order_by()
+    counts = dict(rows.values_list("judge").annotate(n=Count("direction", distinct=True)))
     return sorted(Judge.objects.filter(pk__in=counts), key=lambda it: (-counts[it.pk], it.pk))
 
 
@@ -189,13 +196,14 @@ def _labels(project: Project) -> dict[int, _Label]:
 
 
 def _correlation(labels: dict[int, _Label], machine: Judge, confidence: float) -> Correlation:
-    said: dict[int, bool] = {}
     ids = sorted(labels)
-    for start in range(0, len(ids), 10_000):
-        part = Direction.objects.filter(pk__in=ids[start : start + 10_000])
-        for pk, answer in answers_of(machine, part).items():
-            if answer.under_rule in TWO_VALUED:
-                said[pk] = answer.under_rule == Verdict.INTERPRETABLE
+    if len(ids) > CORRELATED:
+        ids = sorted(Random(len(ids)).sample(ids, CORRELATED))
+    said = {
+        pk: answer.under_rule == Verdict.INTERPRETABLE
+        for pk, answer in answers_of(machine, Direction.objects.filter(pk__in=ids)).items()
+        if answer.under_rule in TWO_VALUED
+    }
     both = [pk for pk in ids if pk in said]
     return verdict_correlation(
         [labels[pk].verdict for pk in both],

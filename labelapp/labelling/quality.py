@@ -20,10 +20,11 @@ from labelapp.statistics.estimation import wilson_interval
 from labelapp.statistics.straight import Straight, straight
 
 FEWEST = 10  # answers below which no rate and no agreement is told
-SHARED_AT_MOST = 1000  # of the items that others judged too, the latest so many are compared
-RESAMPLES = 400
+SHARED_AT_MOST = 500  # of the items that others judged too, the latest so many are compared
+RESAMPLES = 200
 OWN_STEP = 20  # one's own figures take answers in by so many, or each would tell what it was
 YES = Verdict.INTERPRETABLE
+_Votes = dict[int, Counter[str]]  # by direction
 
 
 @dataclass(frozen=True)
@@ -87,10 +88,13 @@ def quality(project: Project, *, user_id: int | None = None) -> list[Quality]:
     else:
         own = set(answers)
     people = _people(answers)
+    votes = _votes(answers)
     members = set(Membership.objects.filter(project=project).values_list("user_id", flat=True))
     known = _Known.of(project)
     found = [
-        _quality(people[judge], people[judge][0] in members, answers, judge, known) for judge in answers if judge in own
+        _quality(people[judge], people[judge][0] in members, answers[judge], votes, known)
+        for judge in answers
+        if judge in own
     ]
     return sorted(found, key=lambda it: (-it.n, it.name))
 
@@ -158,10 +162,9 @@ def _in_steps(answers: Mapping[int, list[_Answer]], own: Collection[int]) -> dic
 
 
 def _quality(
-    person: tuple[int, str], is_member: bool, answers: Mapping[int, list[_Answer]], judge: int, known: _Known
+    person: tuple[int, str], is_member: bool, said: Sequence[_Answer], votes: _Votes, known: _Known
 ) -> Quality:
     user_id, name = person
-    said = answers[judge]
     items = [it for it in said if not it.is_check]
     checks = [(it, *known.kinds[user_id, it.direction_id]) for it in said if it.is_check and it.blind
               and (user_id, it.direction_id) in known.kinds]  # fmt: skip
@@ -174,7 +177,7 @@ def _quality(
     noise = [it.verdict for it in items if it.blind and it.direction_id in known.noise]
     noise += [it.verdict for it, kind, _ in checks if kind == Check.Kind.CONTROL]
     repeats = [(first, it) for it, kind, first in checks if kind == Check.Kind.REPEAT and first is not None]
-    others = _others(answers, judge, {it.direction_id for it in items})
+    others = _others(items, votes)
     counts = Counter(it.verdict for it in said)
     timed = [it.seconds for it in said if it.seconds is not None]
     return Quality(
@@ -205,22 +208,31 @@ def _rate(rows: Iterable[tuple[str, bool]], what: str) -> Rate:
     return Rate(k, n, unsure, k / n, *wilson_interval(k, n))
 
 
-def _others(
-    answers: Mapping[int, Sequence[_Answer]], judge: int, directions: Collection[int]
-) -> dict[int, Counter[str]]:
-    """What others said of these items, blind."""
-    found: dict[int, Counter[str]] = defaultdict(Counter)
-    for other, said in answers.items():
-        if other == judge:
-            continue
+def _votes(answers: Mapping[int, Sequence[_Answer]]) -> _Votes:
+    """What people said blind of each item: one pass for all of them."""
+    votes: _Votes = defaultdict(Counter)
+    for said in answers.values():
         for it in said:
-            if not it.is_check and it.blind and it.direction_id in directions:
-                found[it.direction_id][it.verdict] += 1
+            if it.blind and not it.is_check:
+                votes[it.direction_id][it.verdict] += 1
+    return votes
+
+
+def _others(items: Sequence[_Answer], votes: _Votes) -> dict[int, Counter[str]]:
+    """Of a person's items what others said: everybody's votes less the person's own."""
+    found = {}
+    for it in items:
+        counts = Counter(votes.get(it.direction_id, Counter()))
+        if it.blind:
+            counts[it.verdict] -= 1
+        found[it.direction_id] = counts
     return found
 
 
 def _shares(others: Mapping[int, Counter[str]]) -> dict[Hashable, float] | None:
-    counts = sum(others.values(), Counter[str]())
+    counts = Counter[str]()
+    for votes in others.values():
+        counts.update(votes)
     if counts.total() < FEWEST:
         return None
     return {verdict: count / counts.total() for verdict, count in counts.items()}
