@@ -43,6 +43,7 @@ def results_page(request: SignedInRequest, slug: str) -> HttpResponse:
         "name": NAMES[project.subject],  # type: ignore[index]
         "found": found,
         "groups": [("Circuit", found.by_circuit), ("Layer", found.by_layer)],
+        "controls": [("Control", found.by_control)] if found.by_control else [],
         "agreements": agreements(project, found.judged),
         "rows": result_rows(project, rows),
         "filters": [("", len(found.judged), _query("", "", show_hidden), not show)]

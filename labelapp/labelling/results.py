@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from django.db.models import OuterRef, Subquery
 
 from labelapp.accounts.models import User
-from labelapp.atlas.keys import CIRCUITS
+from labelapp.atlas.keys import CIRCUITS, CONTROLS
 from labelapp.atlas.models import Direction
 from labelapp.judgements.models import VERDICTS_OF, Judge, Judgement, MatrixVerdict, PairVerdict, Subject
 from labelapp.labelling.blindness import directions_hidden_from
@@ -93,9 +93,11 @@ class Agreement:
 
 @dataclass(frozen=True)
 class Results:
-    whole: Group
+    verdicts: Sequence[str]  # that have shares
+    whole: Group  # of the models' own matrices, as are those by circuit and layer
     by_circuit: Sequence[Group]
     by_layer: Sequence[Group]
+    by_control: Sequence[Group]  # noise that was mixed in: what people see where there is nothing
     judged: Sequence[Judged]  # in the queue's order
     n_items: int
     n_hidden: int  # judged by somebody, and left out of all this: the viewer is still to judge them
@@ -112,14 +114,21 @@ def results(project: Project, viewer: User, *, show_hidden: bool = False) -> Res
         for item in items
         if item.pk not in hidden
     ]
+    own = [it for it in judged if not it.item.direction.matrix.control]
     return Results(
-        whole=_group("all", judged, project.subject),
-        by_circuit=_by_circuit(judged, project.subject),
-        by_layer=_by_layer(judged, project.subject),
+        verdicts=verdicts_with_shares(project.subject),
+        whole=_group("all", own, project.subject),
+        by_circuit=_by_circuit(own, project.subject),
+        by_layer=_by_layer(own, project.subject),
+        by_control=_by_control(judged, project.subject),
         judged=judged,
         n_items=project.items.count(),
         n_hidden=len(hidden),
     )
+
+
+def verdicts_with_shares(subject: str) -> list[str]:
+    return [str(verdict) for verdict in VERDICTS_OF[subject] if verdict != UNSURE]
 
 
 def majority(verdicts: Iterable[str]) -> str:
@@ -203,7 +212,7 @@ def _group(name: str, judged: Sequence[Judged], subject: str) -> Group:
     decided = [it for it in drawn if it.verdict not in (UNSURE, TIE)]
     if not decided:
         return Group(name, len(drawn), [])
-    verdicts = [str(it) for it in VERDICTS_OF[subject] if it != UNSURE]
+    verdicts = verdicts_with_shares(subject)
     pi = [it.item.inclusion_probability or 0.0 for it in decided]
     found = shares([it.verdict for it in decided], pi, verdicts)
     return Group(name, len(drawn), list(zip(verdicts, found, strict=True)))
@@ -222,3 +231,11 @@ def _by_layer(judged: Sequence[Judged], subject: str) -> list[Group]:
         layer = row.item.direction.matrix.layer
         layers[(-1, "without layer") if layer is None else (layer, f"layer {layer}")].append(row)
     return [_group(name, rows, subject) for (_, name), rows in sorted(layers.items(), key=lambda it: it[0])]
+
+
+def _by_control(judged: Sequence[Judged], subject: str) -> list[Group]:
+    controls: dict[str, list[Judged]] = defaultdict(list)
+    for row in judged:
+        if control := row.item.direction.matrix.control:
+            controls[control].append(row)
+    return [_group(control, controls[control], subject) for control in CONTROLS if control in controls]

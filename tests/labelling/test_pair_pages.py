@@ -301,6 +301,26 @@ def test_the_results_take_the_same_queries_however_many(model, owner, owner_clie
     assert counts[0] == counts[1]
 
 
+def test_controls_stand_apart(model, owner, owner_client):
+    noise = MatrixFactory(model=model, layer=1, head=1, control="gaussian", address="ov.1.1;gaussian")
+    for index in range(4):
+        for sign in "+-":
+            DirectionFactory(matrix=noise, index=index, sign=sign)
+    project = drawn(model, owner, "vector", circuits="ov", control="none,gaussian")
+    assert project.items.count() == 16 + 4
+    for item in project.items.select_related("direction__matrix"):
+        item_judge(item=item, user=owner, verdict="unrelated" if item.direction.matrix.control else "opposites")
+    found = results(project, owner)
+    assert dict(found.whole.shares)["opposites"].value == 1 and found.whole.n == 16
+    assert [(group.name, group.n, dict(group.shares)["unrelated"].count) for group in found.by_control] == [
+        ("gaussian", 4, 4)
+    ]
+    assert {group.name for group in found.by_layer} == {"layer 0"}
+    html = owner_client.get(address("results", project)).content.decode()
+    assert "Noise that was mixed in" in html and ">gaussian<" in html
+    assert "gaussian" not in owner_client.get(address("queue", project)).content.decode()
+
+
 # Exports
 
 
