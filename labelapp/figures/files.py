@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,14 +9,13 @@ from typing import Any
 
 from django.http import Http404, HttpResponse, JsonResponse
 
+from labelapp.exchange.spreadsheets import csv_bytes
 from labelapp.figures.render import DRAWN_FORMS, RenderError, plot_draw
 
 logger = logging.getLogger(__name__)
 
 FORMS = (*DRAWN_FORMS, "csv", "spec")
 CONTENT_TYPES = {"svg": "image/svg+xml", "png": "image/png", "pdf": "application/pdf"}
-# What a spreadsheet takes for a formula, or (a tab, a return) for the way to one.
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def plot_response(
@@ -38,20 +35,6 @@ def plot_response(
         text = "The plot could not be drawn; its data (CSV) are not affected. The server's log says more."
         return HttpResponse(text, status=500, content_type="text/plain")
     return _download(drawn, CONTENT_TYPES[form], f"{name}.{form}")
-
-
-def csv_bytes(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
-    """A table that a spreadsheet opens without running anything in it."""
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(header)
-    writer.writerows([spreadsheet_safe(cell) for cell in row] for row in rows)
-    return text.getvalue().encode("utf-8", "backslashreplace")
-
-
-def spreadsheet_safe(cell: Any) -> Any:
-    """Text that would be taken for a formula gets an apostrophe before it; numbers stay what they are."""
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA_STARTS) else cell
 
 
 def file_name(text: str) -> str:
