@@ -8,7 +8,7 @@ from math import exp, log, sqrt
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import minimize
-from scipy.special import betainc, betaincc, betaln, chdtrc, digamma
+from scipy.special import betainc, betaincc, betaln, chdtrc, digamma, expit
 
 from labelapp.statistics.estimation import Floats, normal_quantile
 
@@ -76,7 +76,7 @@ def beta_binomial(right: ArrayLike, trials: ArrayLike, bar: float, confidence: f
         return found
     z = normal_quantile(confidence)
     half = z * sqrt(covariance[0, 0])
-    low, high = (float(1 / (1 + exp(-(point[0] + step)))) for step in (-half, half))
+    low, high = (float(expit(point[0] + step)) for step in (-half, half))
     of_share = _share_interval(point, covariance, bar, z)
     return replace(found, mean_interval=(low, high), share_interval=of_share, why="" if of_share else ALIKE)
 
@@ -145,5 +145,5 @@ def _share_interval(point: Floats, covariance: Floats, bar: float, z: float) -> 
     if not np.isfinite(variance):
         return None
     half = z * sqrt(variance)
-    low, high = (float(1 / (1 + exp(-(logit(point) + it)))) for it in (-half, half))
+    low, high = (float(expit(logit(point) + it)) for it in (-half, half))
     return low, high

@@ -32,7 +32,13 @@ MOST_SHARED = 2  # tokens that the readouts of one matching trial may have in co
 TOO_FEW_OWN = f"have fewer than {SHOWN} different words among their first {TOP} tokens"
 NO_INTRUDER = f"have fewer than {SHOWN} tokens for which there is an intruder that looks alike"
 NO_READOUTS = f"find no {READOUTS - 1} other readouts nearby"
-_SUFFIXES = ("ingly", "ings", "edly", "ing", "ied", "ies", "ers", "ed", "es", "er", "ly", "'s", "’s", "s")
+# Suffixes, the longest first, with how many letters must be left and what takes their place.
+_SUFFIXES = (
+    *((suffix, 3, "") for suffix in ("ingly", "ings", "edly", "ing")),
+    *((suffix, 2, "y") for suffix in ("ied", "ies")),
+    *((suffix, 4, "") for suffix in ("ers", "er")),
+    *((suffix, 3, "") for suffix in ("ed", "es", "ly", "'s", "’s", "s")),
+)
 _LEAST_STEM = 3
 _PREFIX = 4  # a stem that begins another one, with so many letters, is a piece of the same word
 
@@ -125,9 +131,9 @@ def character_class(text: str) -> str:
 def stem(token: str) -> str:
     """The same for a word's forms as far as simple suffixes go: " Running", "runs", " run" are "run"."""
     text = token.strip().casefold()
-    for suffix in _SUFFIXES:
-        if text.endswith(suffix) and len(text) - len(suffix) >= _LEAST_STEM:
-            text = text.removesuffix(suffix) + ("y" if suffix in ("ies", "ied") else "")
+    for suffix, left, ending in _SUFFIXES:
+        if text.endswith(suffix) and len(text) - len(suffix) >= left:
+            text = text.removesuffix(suffix) + ending
             break
     if len(text) > _LEAST_STEM and text[-1] == text[-2]:
         text = text[:-1]
