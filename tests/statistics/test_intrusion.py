@@ -30,31 +30,9 @@ from labelapp.statistics.intrusion import (
     stem,
 )
 from tests.factories import ODD_TOKENS
+from tests.support.words import vocabulary
 
 WIDTH, VECTORS, DEEP = 24, 60, 20
-
-
-def vocabulary(n=2400):
-    """Made-up words with their variants, numbers, signs, another script, and odd tokens among them."""
-    rng = Random(7)
-    words = [""] * n
-    for place in range(n):
-        kind = rng.random()
-        if kind < 0.03:
-            words[place] = ODD_TOKENS[place % len(ODD_TOKENS)]
-        elif kind < 0.08:
-            words[place] = str(int(rng.random() * 10 ** (1 + int(rng.random() * 4))))
-        elif kind < 0.11:
-            words[place] = "".join("+-*/!?()[]"[int(rng.random() * 10)] for _ in range(1 + int(rng.random() * 3)))
-        elif kind < 0.3 and place:
-            bare = words[int(rng.random() * place)].strip() or "x"
-            forms = (bare, " " + bare, bare.upper(), bare.title(), bare + "s", " " + bare + "ing")
-            words[place] = forms[int(rng.random() * len(forms))]
-        else:
-            letters = "абвгдежзик" if kind > 0.97 else "bcdfghjklmnprtaeiou"
-            word = "".join(letters[int(rng.random() * len(letters))] for _ in range(2 + int(rng.random() * 6)))
-            words[place] = (" " if rng.random() < 0.6 else "") + (word.title() if rng.random() < 0.2 else word)
-    return words
 
 
 WORDS = vocabulary()
