@@ -222,7 +222,7 @@ def test_matching_shows_four_lists(client_of, annotator_client, owner, annotator
     html = annotator_client.get(address("trials", test)).content.decode()
     assert html.count('name="choice"') == 8 and "&lt;b&gt;name" in html and "<b>name" not in html
     own = client_of(owner).get(address("trials", test)).content.decode()
-    assert "Nothing is left for you here" in own and "the names that are left are your own" in own
+    assert "Nothing is left for you here" in own and "the labels that are left are your own" in own
     answer_all(test, annotator)
     html = client_of(owner).get(address("test", test)).content.decode()
     assert "1/4" in html and "Left out: 91 directions have no label." in html

@@ -41,11 +41,11 @@ def test_the_interval_is_over_vectors_and_the_share_over_ends():
 
 
 def test_who_guesses_is_covered():
-    """Of 200 tests of chance alone the 95 % interval holds 1/6 in about 190."""
+    """Of 60 tests of chance alone the 95 % interval holds 1/6 in about 57."""
     rng = np.random.default_rng(2)
     ends = [end for end in range(60) for _ in range(3)]
     held = 0
-    for _ in range(200):
+    for _ in range(60):
         found = precision(list(rng.random(180) < CHANCE), ends, [end // 2 for end in ends], CHANCE)
         held += found.low <= CHANCE <= found.high
-    assert 180 <= held <= 199
+    assert 52 <= held
