@@ -51,7 +51,8 @@ class Subject:
     """What one item of a run asks about.
 
     `tokens` are the readout, or the list of `asked`. `asked` is what `RunItem.detail` holds of the question: a
-    `statement` is given to the verifier or detector, and no labeler is asked; a `list` is a detector's, as it is shown.
+    `statement` is given to the verifier or detector, and no labeler is asked; a `list` is shown as it is to a detector,
+    an intruder (which gets no statement) or a matcher.
     """
 
     tokens: Sequence[str]
@@ -101,12 +102,16 @@ class Asker:
 
     def opening(self, subject: Subject) -> Question:
         """The first call of an item. Raises PromptError where there is nothing to show."""
-        if not subject.statement:
+        if not self.is_checked(subject):
             return self.label(subject.tokens)
-        # A detector's list is in its order already.
+        # A list is in its order already.
         order = None if self.detector else self._order(subject.tokens)
         rendered = render(self.checker, tokens=subject.tokens, label=subject.statement, order_seed=order)
         return self._question(self.checker, rendered)
+
+    def is_checked(self, subject: Subject) -> bool:
+        """Whether the item is put to the verifier or detector alone."""
+        return bool(subject.statement) or self.labeler is None
 
     def label(self, tokens: Sequence[str]) -> Question:
         """What the labeler is asked about a readout. Raises PromptError where it holds nothing."""

@@ -31,6 +31,8 @@ class PromptVersion(models.Model):
         LABELER = "labeler"
         VERIFIER = "verifier"
         DETECTOR = "detector"
+        INTRUDER = "intruder"  # of six tokens, the one that does not belong
+        MATCHER = "matcher"  # of four readouts, the one that a label names
 
     name = models.CharField(max_length=100)
     version = models.PositiveIntegerField()  # of this name, from 1
@@ -125,6 +127,7 @@ class Run(models.Model):
         BASELINE = "baseline"
         LABELS = "labels"
         DETECTION = "detection"  # picks tokens by the labels of another run
+        CHOICE = "choice"  # picks one of a list in trials of a test; judges nothing
         RELIABILITY = "reliability"  # asks a judge again; measures it, and judges nothing
 
     class Purpose(models.TextChoices):
@@ -147,6 +150,7 @@ class Run(models.Model):
     labeler = models.ForeignKey(PromptVersion, models.PROTECT, related_name="+", null=True, blank=True)
     verifier = models.ForeignKey(PromptVersion, models.PROTECT, related_name="+", null=True, blank=True)
     verifier_judge = models.ForeignKey(Judge, models.PROTECT, related_name="+", null=True, blank=True)
+    # Whoever is shown a list: a detector, an intruder or a matcher.
     detector = models.ForeignKey(PromptVersion, models.PROTECT, related_name="+", null=True, blank=True)
     # Of a run that measures another one's judge: that run, and how.
     measured_run = models.ForeignKey("self", models.PROTECT, related_name="measurements", null=True, blank=True)

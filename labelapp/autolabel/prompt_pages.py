@@ -15,7 +15,7 @@ from workers.llm.rendering import Rendered, render
 # A readout to show a prompt with: whole words, fragments, spaces before them, a line break.
 EXAMPLE_TOKENS = (" dog", " dogs", " puppy", "Dog", " kitten", " cats", " canine", " veterin", " pets", "pup", " leash",
                   " paws", "\n", " breed", " kennel", " barking", " tail", " fur", " collar", " whiskers")  # fmt: skip
-EXAMPLE_LABELS = {"verifier": "most of these words relate to animals.", "detector": "animals"}
+EXAMPLE_LABELS = {"verifier": "most of these words relate to animals.", "detector": "animals", "matcher": "animals"}
 # What a new version begins with, by kind and endpoint.
 TEMPLATES = {
     (kind, endpoint): f"{name}{'-chat' if endpoint == 'chat' else ''}"
@@ -23,6 +23,8 @@ TEMPLATES = {
         ("labeler", "labeler-few-shot-negative"),
         ("verifier", "verifier-few-shot"),
         ("detector", "detector-few-shot"),
+        ("intruder", "intruder-few-shot"),
+        ("matcher", "matcher-few-shot"),
     )
     for endpoint in ("chat", "completion")
 }
@@ -58,11 +60,12 @@ class Shown:
         return said or [("text", self.rendered.text)]
 
 
-def prompts_listed(kind: str) -> list[ListedPrompt]:
-    """The versions of a kind by name, the newest of each first, with who has used them: four queries."""
-    versions = PromptVersion.objects.filter(kind=kind).select_related("created_by").order_by("name", "-version")
-    calls, judges = usage(list(versions))
-    return [ListedPrompt(it, calls.get(it.pk, 0), judges.get(it.pk, 0)) for it in versions]
+def prompts_listed() -> dict[str, list[ListedPrompt]]:
+    """The versions of each kind by name, the newest of each first, with who has used them: five queries."""
+    versions = list(PromptVersion.objects.select_related("created_by").order_by("name", "-version"))
+    calls, judges = usage(versions)
+    listed = [ListedPrompt(it, calls.get(it.pk, 0), judges.get(it.pk, 0)) for it in versions]
+    return {kind: [it for it in listed if it.version.kind == kind] for kind in PromptVersion.Kind.values}
 
 
 def usage(versions: list[PromptVersion]) -> tuple[dict[int, int], dict[int, int]]:

@@ -28,8 +28,7 @@ from workers.llm.prompts import Prompt, prompt_to_yaml
 
 @require_GET
 def prompts(request: SignedInRequest) -> HttpResponse:
-    kinds = [(kind, prompts_listed(kind)) for kind in PromptVersion.Kind.values]
-    return render(request, "autolabel/prompts.html", {"kinds": kinds})
+    return render(request, "autolabel/prompts.html", {"kinds": prompts_listed().items()})
 
 
 @require_GET

@@ -40,6 +40,7 @@ class Entry:
     direction_id: int
     tokens: list[str]
     asked: dict[str, Any] = field(default_factory=dict)
+    variant: str = ""  # tells several questions on one direction apart
 
     @property
     def subject(self) -> Subject:
@@ -77,6 +78,18 @@ class Plan:
     user: User | None = None
     detector: PromptVersion | None = None
     measurement: Measurement | None = None
+    choices: Sequence[Entry] | None = None  # of a test's trials: one of a list is to be picked
+
+    @property
+    def given(self) -> Sequence[Entry] | None:
+        """The items, where they do not follow from the selection."""
+        return self.measurement.entries if self.measurement else self.choices
+
+    @property
+    def kind(self) -> Run.Kind:
+        if self.choices is not None:
+            return Run.Kind.CHOICE
+        return self.measurement.kind if self.measurement else Run.Kind.LABELS
 
     @property
     def asker(self) -> Asker:
@@ -155,8 +168,8 @@ def plan_verifier_judge(plan: Plan) -> Judge | None:
 
 def plan_entries(plan: Plan) -> Iterator[Entry]:
     """What a run asks about, in the order of keys."""
-    if plan.measurement is not None:
-        yield from plan.measurement.entries
+    if plan.given is not None:
+        yield from plan.given
         return
     judge = plan_judge(plan) if plan.selection.not_judged else None
     rows = directions_in_key_order(directions_of(plan.selection, judge, plan.user)).select_related(None)
@@ -166,8 +179,8 @@ def plan_entries(plan: Plan) -> Iterator[Entry]:
 
 def plan_count(plan: Plan) -> int:
     """How many directions a run asks about. Raises RunError where there are none."""
-    if plan.measurement is not None:
-        return len(plan.measurement.entries)
+    if plan.given is not None:
+        return len(plan.given)
     judge = plan_judge(plan) if plan.selection.not_judged else None
     n = directions_of(plan.selection, judge, plan.user).count()
     if not n:
@@ -206,7 +219,7 @@ def run_start(plan: Plan, *, budget: int | None = None) -> Run:
         parent = job_create(title=plan.job_title, created_by=plan.user)
         measured = plan.measurement
         run = Run.objects.create(
-            kind=measured.kind if measured else Run.Kind.LABELS,
+            kind=plan.kind,
             measured_run=measured.run if measured else None,
             purpose=measured.purpose if measured else "",
             judge=plan_judge(plan),
@@ -265,8 +278,8 @@ def _items_write(run: Run, entries: Iterable[Entry], plan: Plan) -> None:
         chunk = chunk_of.setdefault(hash(tuple(entry.subject.tokens[:shown])), len(sizes) - 1)
         sizes[chunk] += 1
         rows.append(
-            (run.pk, entry.direction_id, "", position, chunk, RunItem.State.PENDING.value, "", "", "", "", "",
-             json.dumps(entry.asked))
+            (run.pk, entry.direction_id, entry.variant, position, chunk, RunItem.State.PENDING.value, "", "", "", "",
+             "", json.dumps(entry.asked))
         )  # fmt: skip
     fields = ("run", "direction", "variant", "position", "chunk", "state", "error_kind", "error", "verdict",
               "label", "verification", "detail")  # fmt: skip

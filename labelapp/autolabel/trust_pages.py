@@ -84,7 +84,7 @@ class ShownSection:
 
 def trust_panel(run: Run, viewer: User) -> dict[str, Any] | None:
     """None for a run whose judge is no language model. A run that measures another one shows what it found itself."""
-    if run.labeler_id is None and run.detector_id is None:
+    if run.kind == Run.Kind.CHOICE or (run.labeler_id is None and run.detector_id is None):
         return None
     if run.measured_run is not None:
         sections = trust(run.measured_run, viewer, [Purpose(run.purpose)], run)

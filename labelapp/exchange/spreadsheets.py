@@ -1,4 +1,4 @@
-"""Tables that a spreadsheet opens without running anything in them."""
+"""Tables as CSV that a spreadsheet opens without running anything in them."""
 
 from __future__ import annotations
 
@@ -18,6 +18,11 @@ def csv_chunks(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator
         text = io.StringIO()
         csv.writer(text).writerow(row)
         yield text.getvalue().encode("utf-8", "backslashreplace")
+
+
+def csv_bytes(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
+    """A whole table in CSV."""
+    return b"".join(csv_chunks(header, rows))
 
 
 def spreadsheet_safe(cell: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.http import Http404, HttpResponse, JsonResponse
 
-from labelapp.exchange.spreadsheets import csv_chunks
+from labelapp.exchange.spreadsheets import csv_bytes
 from labelapp.figures.render import DRAWN_FORMS, RenderError, plot_draw
 
 logger = logging.getLogger(__name__)
@@ -35,11 +35,6 @@ def plot_response(
         text = "The plot could not be drawn; its data (CSV) are not affected. The server's log says more."
         return HttpResponse(text, status=500, content_type="text/plain")
     return _download(drawn, CONTENT_TYPES[form], f"{name}.{form}")
-
-
-def csv_bytes(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
-    """A table that a spreadsheet opens without running anything in it."""
-    return b"".join(csv_chunks(header, rows))
 
 
 def file_name(text: str) -> str:

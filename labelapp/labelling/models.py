@@ -224,3 +224,7 @@ class Skip(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user_id} skipped {self.item_id}"
+
+
+# Django finds an app's models where its `models` module has them.
+from labelapp.labelling.trial_models import AskedRun, ChoiceTest, Trial, TrialAnswer  # noqa: E402, F401

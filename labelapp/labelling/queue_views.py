@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import wraps
-from typing import Concatenate, ParamSpec
-
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.http import urlencode
@@ -17,6 +13,7 @@ from django.views.decorators.http import require_GET, require_POST
 from labelapp.accounts.typing import SignedInRequest
 from labelapp.judgements.models import LABEL_LENGTH, Judgement, Kind, Reason
 from labelapp.judgements.services import JudgementError
+from labelapp.labelling.answering import said_to_scripts
 from labelapp.labelling.cards import Entry, queue_state
 from labelapp.labelling.check_card import CheckCard
 from labelapp.labelling.check_planning import checks_plan
@@ -36,41 +33,12 @@ from labelapp.labelling.selectors import (
 from labelapp.labelling.services import item_judge, item_skip
 from labelapp.labelling.subject_page import others_context, subject_context
 
-P = ParamSpec("P")
 # After the key that opens the reasons: the first one is that key again.
 SKIP_KEYS = {"later": "s", "too_hard": "h", "unreadable": "r", "broken": "b"}
 GIVEN_AWAY = (
     "This one lay here for long and is with somebody else now. Answer all the same: the first answers are taken."
 )
 NOTHING_TO_UNDO = "There is nothing to undo: no answer of yours stands in this project."
-
-View = Callable[Concatenate[SignedInRequest, P], HttpResponse]
-
-
-def _said_to_scripts(view: View[P]) -> View[P]:
-    """A script gets the sentence of a refusal alone, not the page around it."""
-
-    @wraps(view)
-    def answer(request: SignedInRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
-        try:
-            _require_same_person(request)
-            return view(request, *args, **kwargs)
-        except (Http404, PermissionDenied) as error:
-            if not request.htmx:
-                raise
-            status = 404 if isinstance(error, Http404) else 403
-            return render(request, "partials/error.html", {"error": str(error)}, status=status)
-
-    return answer
-
-
-def _require_same_person(request: SignedInRequest) -> None:
-    """A page may outlive its session; what was entered by one person must not be taken for another's.
-
-    Raises PermissionDenied.
-    """
-    if request.headers.get("X-Judge", str(request.user.pk)) != str(request.user.pk):
-        raise PermissionDenied(f"You are signed in as {request.user} now, and somebody else entered this.")
 
 
 @never_cache
@@ -87,7 +55,7 @@ def queue(request: SignedInRequest, slug: str) -> HttpResponse:
 
 
 @require_POST
-@_said_to_scripts
+@said_to_scripts
 def judge(request: SignedInRequest, slug: str, opaque_id: str) -> HttpResponse:
     item, seat = item_seat_get_for(request.user, slug, opaque_id)
     form = AnswerForm(request.POST)
@@ -106,7 +74,7 @@ def judge(request: SignedInRequest, slug: str, opaque_id: str) -> HttpResponse:
 
 
 @require_POST
-@_said_to_scripts
+@said_to_scripts
 def skip(request: SignedInRequest, slug: str, opaque_id: str) -> HttpResponse:
     item, seat = item_seat_get_for(request.user, slug, opaque_id)
     reason = request.POST.get("why") or Skip.Reason.LATER
@@ -121,7 +89,7 @@ def skip(request: SignedInRequest, slug: str, opaque_id: str) -> HttpResponse:
 
 
 @require_POST
-@_said_to_scripts
+@said_to_scripts
 def undo(request: SignedInRequest, slug: str) -> HttpResponse:
     """Take back the person's last answer and show its item again, with what had been entered."""
     seat = seat_get_for(request.user, slug)
@@ -135,7 +103,7 @@ def undo(request: SignedInRequest, slug: str) -> HttpResponse:
 
 
 @require_POST
-@_said_to_scripts
+@said_to_scripts
 def beat(request: SignedInRequest, slug: str) -> HttpResponse:
     """The page's heartbeat: the items on it stay the person's. `item` comes once for each, the one shown first."""
     seat = seat_get_for(request.user, slug)

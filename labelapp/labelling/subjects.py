@@ -74,11 +74,11 @@ def subject_design_check(subject: str, design: Design) -> Design:
 
 
 def of_directions_check(project: Project) -> None:
-    """Raises LabellingError where the project is of pairs or matrices: checks, quality and plan are of directions."""
+    """Raises LabellingError where the project is of pairs or matrices: checks, tests and plans are of directions."""
     if not project.is_of_directions:
         raise LabellingError(
-            f"{project.name} is of {NAMES[Subject(project.subject)]}: checks, quality and plan are for projects of "
-            "directions. How people agree on these stands on its page of results."
+            f"{project.name} is of {NAMES[Subject(project.subject)]}: checks, tests, quality and plan are for projects "
+            "of directions. How people agree on these stands on its page of results."
         )
 
 

@@ -8,13 +8,15 @@ from math import exp, log, sqrt
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import minimize
-from scipy.special import betainc, betaincc, betaln, chdtrc, digamma
+from scipy.special import betainc, betaincc, betaln, chdtrc, digamma, expit
 
 from labelapp.statistics.estimation import Floats, normal_quantile
 
 FEWEST = 20
 """Directions with two trials or more, below which no spread between directions can be estimated."""
 WIDEST = 12.0
+WORTHLESS = 0.95
+"""The width from which an interval of the share says nothing, and is left out."""
 FLAT = 9.0
 """|log(α + β)| from which directions are as good as all alike, or each right always or never."""
 ALIKE = "Directions differ no more than by chance, or each is right always or never: the share has no interval."
@@ -47,8 +49,8 @@ def beta_binomial(right: ArrayLike, trials: ArrayLike, bar: float, confidence: f
     1987). bar: half-way from chance to 1, say: 7/12 where six words are shown.
 
     right, trials: [directions]. Where directions differ no more than by chance the share is 0 or 1 by the mean alone,
-    and has no interval. Below 20 directions with two trials nothing is estimated. Raises ValueError unless 0 ≤ right ≤
-    trials, trials ≥ 1 and 0 < bar < 1.
+    and has no interval; nor has it one that would be wider than .95. Below 20 directions with two trials nothing is
+    estimated. Raises ValueError unless 0 ≤ right ≤ trials, trials ≥ 1 and 0 < bar < 1.
     """
     k, n = (np.asarray(it, dtype=np.float64) for it in (right, trials))
     if k.shape != n.shape or k.ndim != 1 or not ((k >= 0) & (k <= n) & (n >= 1)).all() or not 0 < bar < 1:
@@ -76,7 +78,7 @@ def beta_binomial(right: ArrayLike, trials: ArrayLike, bar: float, confidence: f
         return found
     z = normal_quantile(confidence)
     half = z * sqrt(covariance[0, 0])
-    low, high = (float(1 / (1 + exp(-(point[0] + step)))) for step in (-half, half))
+    low, high = (float(expit(point[0] + step)) for step in (-half, half))
     of_share = _share_interval(point, covariance, bar, z)
     return replace(found, mean_interval=(low, high), share_interval=of_share, why="" if of_share else ALIKE)
 
@@ -145,5 +147,5 @@ def _share_interval(point: Floats, covariance: Floats, bar: float, z: float) -> 
     if not np.isfinite(variance):
         return None
     half = z * sqrt(variance)
-    low, high = (float(1 / (1 + exp(-(logit(point) + it)))) for it in (-half, half))
-    return low, high
+    low, high = (float(expit(logit(point) + it)) for it in (-half, half))
+    return (low, high) if high - low < WORTHLESS else None

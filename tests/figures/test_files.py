@@ -11,8 +11,8 @@ from django.conf import settings
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labelapp.exchange.spreadsheets import spreadsheet_safe
-from labelapp.figures.files import csv_bytes, file_name
+from labelapp.exchange.spreadsheets import csv_bytes, spreadsheet_safe
+from labelapp.figures.files import file_name
 from labelapp.figures.management.commands.vega_bundle import bundle
 from labelapp.figures.render import RenderError, plot_draw
 from labelapp.figures.specs import SCALES, Fraction, Spectrum, fraction_spec, spectrum_spec

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tests.llm.test_prompts import FOLDER, PROMPTS
 from workers.llm.parsing import label_of, labeler_parse, parse, parse_text, verifier_parse
-from workers.llm.prompts import prompt_read
+from workers.llm.prompts import CHOOSING, prompt_read
 from workers.llm.requests import Answer
 from workers.llm.schemas import FORMS
 
@@ -101,6 +101,37 @@ def test_detectors(text, picks):
     assert (read.verdict, read.picks) == (("unparsed", ()) if picks is None else ("picked", picks))
 
 
+@pytest.mark.parametrize(
+    ("text", "pick"),
+    [
+        ("4", 3),
+        ("4.", 3),
+        (" **4**\n", 3),
+        ("4. farm", 3),
+        ("Number: 2", 1),
+        ("Answer: item 6", 5),
+        ("No. 3", 2),
+        ("1. 1984, the year", 0),
+        ("5 because the others are animals", 4),
+        ("0", None),
+        ("7", None),
+        ("3 or 4", None),
+        ("3, 4", None),
+        ("3/4", None),
+        ("farm", None),
+        ("the farm is number 4", None),
+        ("none", None),
+        ("", None),
+        ("99999999999", None),
+    ],
+)
+def test_a_choice_is_one_number(text, pick):
+    for kind in CHOOSING:
+        read = parse_text(kind, "whole", text, items=6)
+        assert (read.verdict, read.picks) == (("unparsed", ()) if pick is None else ("picked", (pick,)))
+        assert bool(read.reason) == (pick is None)
+
+
 def test_chain_of_thought_counts_the_last_line():
     text = "Some of these words are verbs.\nNot most.\n\nAnswer: these words have no shared semantic meaning.\n\n"
     assert parse_text("labeler", "last_line", text).verdict == "not_interpretable"
@@ -130,6 +161,10 @@ def test_chain_of_thought_counts_the_last_line():
         ("detector", '{"numbers": [5]}', "unparsed"),
         ("detector", '{"numbers": [-1]}', "unparsed"),
         ("detector", '{"numbers": ["1"]}', "unparsed"),
+        ("intruder", '{"number": 4}', "picked"),
+        ("intruder", '{"number": 0}', "unparsed"),
+        ("matcher", '{"number": 5}', "unparsed"),
+        ("matcher", '{"number": "1"}', "unparsed"),
     ],
 )
 def test_structured_answers(kind, text, verdict):
@@ -155,6 +190,8 @@ def test_a_form_never_changes_under_its_name():
         "labeler-1": {"interpretable": "boolean", "label": "string"},
         "verifier-1": {"fits": "boolean"},
         "detector-1": {"numbers": "array"},
+        "intruder-1": {"number": "integer"},
+        "matcher-1": {"number": "integer"},
     }
 
 
@@ -187,11 +224,11 @@ def test_any_text_is_a_verdict_or_unparsed_with_a_reason(text, prompt, finish, i
     known = {
         "labeler": {"interpretable", "not_interpretable"},
         "verifier": {"yes", "no"},
-        "detector": {"picked"},
-    }[prompt.kind]
+    }.get(prompt.kind, {"picked"})
     assert read.verdict in known | {"unparsed"}
     assert (read.verdict == "unparsed") == bool(read.reason)
     assert all(0 <= pick < items for pick in read.picks)
+    assert prompt.kind not in CHOOSING or len(read.picks) == read.is_parsed
     assert read.label.isprintable() and read.statement.isprintable()
     assert bool(read.label) == (read.verdict == "interpretable")
 

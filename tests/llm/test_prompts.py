@@ -225,3 +225,22 @@ def test_an_exemplars_answer_is_read_as_what_it_is(prompt):
     for exemplar in prompt.exemplars:
         read = parse_text(prompt.kind, prompt.parser, exemplar.answer, items=len(exemplar.tokens))
         assert (read.verdict in ("interpretable", "yes", "picked")) == exemplar.positive
+
+
+def test_choosers_are_shown_a_list_whole_and_an_intruder_gets_no_label():
+    intruder, matcher = (
+        next(it for it in PROMPTS if it.name == f"{kind}-few-shot") for kind in ("intruder", "matcher")
+    )
+    shown = render(intruder, tokens=[f" word{n}" for n in range(30)])
+    assert shown.text.endswith("29. word28\n30. word29\nNumber:") and shown.order == tuple(range(30))
+    with pytest.raises(PromptError, match="needs a label"):
+        render(matcher, tokens=["a, b", "c, d"])
+    assert (
+        "Interpretation: pets\n1. a, b\n2. c, d\nNumber:" in render(matcher, tokens=["a, b", "c, d"], label="pets").text
+    )
+    for wrong, says in (
+        ({"label": "animals", "tokens": ["a", "b"], "answer": "1", "positive": True}, "found without one"),
+        ({"tokens": ["a", "b"], "answer": "3", "positive": True}, "would be unparsed"),
+    ):
+        with pytest.raises(PromptError, match=says):
+            prompt_from_mapping({**prompt_to_mapping(intruder), "exemplars": [wrong]})

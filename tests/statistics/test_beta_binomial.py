@@ -48,6 +48,15 @@ def test_directions_that_are_all_alike_have_no_interval_of_the_share():
     assert np.mean(np.array(p) < 0.05) <= 0.12
 
 
+def test_no_interval_says_everything():
+    """Where directions differ hardly at all the share's interval is left out, and nothing overflows."""
+    rng = np.random.default_rng(2)
+    found = [beta_binomial(rng.binomial(3, 1 / 6, 60), np.full(60, 3), bar=7 / 12) for _ in range(40)]
+    assert all(it.share_interval is None or it.share_interval[1] - it.share_interval[0] < 0.95 for it in found)
+    assert all(it.share_interval is not None or "no more than by chance" in it.why for it in found)
+    assert sum(it.share_interval is None for it in found) > 20
+
+
 def test_refusals():
     few = beta_binomial([1] * 19, [2] * 19, bar=0.5)
     assert few.mean is None and "Fewer than 20" in few.why

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from workers.llm.prompts import Kind, Parser, Prompt
+from workers.llm.prompts import CHOOSING, Kind, Parser, Prompt
 from workers.llm.rendering import label_shown
 from workers.llm.requests import Answer
 
@@ -37,6 +37,8 @@ _LINK = re.compile(
 # What some open models write before their answer.
 _THINKING = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL)
 _NUMBERED = re.compile(r"[\s\d,;.#\[\]()&*-]*(?:and[\s\d,;.#\[\]()&*-]*)*")
+# "4", "Number: 4.", "4. farm"; "3 or 4" is none.
+_CHOSEN = re.compile(r"[\W_]*(?:(?:number|item|list|no)\b[\W_]*)?(\d{1,9})\b(?!\s*(?:,|/|&|-|and\b|or\b)\s*\d)", re.I)
 _NOTHING_PICKED = ("none", "no items", "nothing")
 
 
@@ -44,10 +46,10 @@ _NOTHING_PICKED = ("none", "no items", "nothing")
 class Parsed:
     """What an answer says.
 
-    `verdict`: a labeler's `interpretable` or `not_interpretable`, a verifier's `yes` or `no`, a detector's `picked`,
-    or `unparsed`. `label`: the words that name the direction ("animals"), empty without one. `statement`: the
-    labeler's answer as one line, which is what a verifier is asked about. `picks`: a detector's items, counted from 0
-    in the list as it was shown (`Rendered.order` leads back). `reason`: why it is unparsed.
+    `verdict`: a labeler's `interpretable` or `not_interpretable`, a verifier's `yes` or `no`, `picked` of those that
+    pick from a list, or `unparsed`. `label`: the words that name the direction ("animals"), empty without one.
+    `statement`: the labeler's answer as one line, which is what a verifier is asked about. `picks`: items, counted from
+    0 in the list as it was shown (`Rendered.order` leads back). `reason`: why it is unparsed.
     """
 
     verdict: str
@@ -65,7 +67,7 @@ def parse(prompt: Prompt, answer: Answer, *, items: int = 0) -> Parsed:
     """Read an answer to `prompt`. Cut answers (finish reason `length`) and filtered ones are unparsed.
 
     Of several answers (best-of-n) the most frequent verdict counts, unparsed ones included; a tie is unparsed.
-    `items` is how many a detector was shown.
+    `items` is how many stood in the list.
     """
     read = [
         _finished(finish_reason, prompt.max_tokens) or parse_text(prompt.kind, prompt.parser, text, items=items)
@@ -87,7 +89,7 @@ def parse_text(kind: Kind, parser: Parser, text: str, *, items: int = 0) -> Pars
         return labeler_parse(part)
     if kind == "verifier":
         return verifier_parse(part)
-    return _detector_parse(part, items)
+    return _choice_parse(part, items) if kind in CHOOSING else _detector_parse(part, items)
 
 
 def labeler_parse(text: str) -> Parsed:
@@ -130,6 +132,14 @@ def _detector_parse(text: str, items: int) -> Parsed:
     return _picks([int(number) for number in re.findall(r"\d{1,9}", stripped)], items)
 
 
+def _choice_parse(text: str, items: int) -> Parsed:
+    """The number that the answer begins with, whatever the item itself is called; several numbers are no choice."""
+    match = _CHOSEN.match(_PREFIX.sub("", text))
+    if match is None:
+        return _unparsed("it begins with no number, or with several")
+    return _picks([int(match[1])], items)
+
+
 def _picks(numbers: list[int], items: int) -> Parsed:
     picks = sorted({number - 1 for number in numbers})
     if not numbers:
@@ -160,6 +170,8 @@ def _structured(kind: Kind, text: str, items: int) -> Parsed:
             return Parsed("interpretable", label=label, statement=f"most of these words are {label}")
         case schemas.VerifierAnswer1(fits=fits):
             return Parsed("yes" if fits else "no")
+        case schemas.ChoiceAnswer1(number=number):
+            return _picks([number], items)
         case schemas.DetectorAnswer1(numbers=numbers):
             return _picks(numbers, items) if numbers else Parsed("picked")
     raise AssertionError(f"no reading for {kind}")

@@ -10,7 +10,17 @@ from typing import Any, get_args
 
 from workers.llm.errors import PromptError
 from workers.llm.parsing import parse_text
-from workers.llm.prompts import AnswerFormat, Exemplar, Kind, Parser, Prompt, Sampling, placeholders
+from workers.llm.prompts import (
+    LABELLED,
+    LISTED,
+    AnswerFormat,
+    Exemplar,
+    Kind,
+    Parser,
+    Prompt,
+    Sampling,
+    placeholders,
+)
 from workers.llm.requests import Endpoint
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
@@ -21,7 +31,13 @@ _CHOICES = {
     "parser": get_args(Parser),
 }
 _TEXTS = ("name", "style", "instruction", "item_format", "system", "exemplar_format", "joiner")
-_CONTENT = {"labeler": {"tokens"}, "verifier": {"tokens", "label"}, "detector": {"list", "label"}}
+_CONTENT = {
+    "labeler": {"tokens"},
+    "verifier": {"tokens", "label"},
+    "detector": {"list", "label"},
+    "intruder": {"list"},
+    "matcher": {"list", "label"},
+}
 
 
 def prompt_shape(mapping: Mapping[str, Any]) -> Prompt:
@@ -180,10 +196,12 @@ def _exemplars_check(prompt: Prompt) -> None:
     if count is not None and not 1 <= count <= len(prompt.exemplars):
         raise PromptError(f"exemplar_count is {count}, and there are {len(prompt.exemplars)} exemplars.")
     for number, exemplar in enumerate(prompt.exemplars, 1):
-        if prompt.kind != "labeler" and not exemplar.label:
+        if prompt.kind in LABELLED and not exemplar.label:
             raise PromptError(f"exemplar {number} has no label for the {prompt.kind} to judge.")
         if prompt.kind == "labeler" and exemplar.label:
             raise PromptError(f"exemplar {number} has a label; a labeler's exemplars say it in their answer.")
+        if prompt.kind == "intruder" and exemplar.label:
+            raise PromptError(f"exemplar {number} has a label, and an intruder is found without one; take it out.")
         read = parse_text(prompt.kind, prompt.parser, exemplar.answer, items=len(exemplar.tokens))
         if not read.is_parsed:
             raise PromptError(f"The answer of exemplar {number} would be unparsed: {read.reason}.")
@@ -226,8 +244,8 @@ def _answers_check(prompt: Prompt) -> None:
             "Structured answers need a chat endpoint.",
         ),
         (
-            lambda it: it.kind == "detector" and it.sampling.n > 1,
-            "A detector answers once: n must be 1.",
+            lambda it: it.kind in LISTED and it.sampling.n > 1,
+            "What picks from a list answers once: n must be 1.",
         ),
         (
             lambda it: bool(it.top_logprobs) and it.kind != "verifier",

@@ -1,9 +1,9 @@
 """Prompt versions: immutable data, read from YAML files or from a page, checked once and for all here.
 
-The wording lives in four templates. Placeholders are `{exemplars}` (in system, instruction or item_format) and,
-in the formats of exemplars and items, `{tokens}` and, for verifiers and detectors, `{label}`; detectors have
-`{list}`, a numbered list, in place of `{tokens}`; exemplars have `{answer}` too. A literal brace is `{{` or `}}`.
-Only templates are searched for placeholders: tokens and labels may hold braces, they are never interpreted.
+The wording lives in four templates. Placeholders are `{exemplars}` (in system, instruction or item_format) and, in the
+formats of exemplars and items, `{tokens}` and, for verifiers, detectors and matchers, `{label}`; detectors, intruders
+and matchers have `{list}`, a numbered list, in place of `{tokens}`; exemplars have `{answer}` too. A literal brace is
+`{{` or `}}`. Only templates are searched for placeholders: tokens and labels may hold braces, which stay what they are.
 """
 
 from __future__ import annotations
@@ -20,9 +20,15 @@ from typing import Any, Literal
 from workers.llm.errors import PromptError, first_line
 from workers.llm.requests import Endpoint
 
-Kind = Literal["labeler", "verifier", "detector"]
+Kind = Literal["labeler", "verifier", "detector", "intruder", "matcher"]
 AnswerFormat = Literal["text", "structured"]
 Parser = Literal["whole", "first_line", "last_line", "structured"]
+
+# These are shown a numbered list whole: a detector picks what fits a label, an intruder the one item that does not
+# belong to the others, a matcher the one that a label names.
+LISTED: frozenset[Kind] = frozenset(("detector", "intruder", "matcher"))
+CHOOSING: frozenset[Kind] = frozenset(("intruder", "matcher"))  # one item, no more and no less
+LABELLED: frozenset[Kind] = frozenset(("verifier", "detector", "matcher"))  # are given a label
 
 # A brace that opens a placeholder, two that stand for one, or one that is a mistake.
 PLACEHOLDER = re.compile(r"\{\{|\}\}|\{(?P<name>[^{}]*)\}|[{}]")
@@ -30,9 +36,9 @@ PLACEHOLDER = re.compile(r"\{\{|\}\}|\{(?P<name>[^{}]*)\}|[{}]")
 
 @dataclass(frozen=True)
 class Exemplar:
-    """One worked example: a list of tokens, the label it is about (verifier, detector) and the right answer.
+    """One worked example: a list of tokens, the label it is about (verifier, detector, matcher) and the right answer.
 
-    `positive`: the answer names a meaning (labeler), says yes (verifier), picks something (detector).
+    `positive`: the answer names a meaning (labeler), says yes (verifier), picks something (the others).
     """
 
     tokens: tuple[str, ...]

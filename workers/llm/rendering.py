@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from workers.llm.errors import PromptError
-from workers.llm.prompts import PLACEHOLDER, Exemplar, Prompt
+from workers.llm.prompts import LABELLED, LISTED, PLACEHOLDER, Exemplar, Prompt
 from workers.llm.requests import Endpoint, Message, Request
 
 _ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
@@ -20,7 +20,7 @@ _ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 class Rendered:
     """A rendered prompt: `messages` for chat, `text` for completion.
 
-    `order[i]` is the place, in the tokens given, of the i-th token shown; a detector's item i + 1 is that token.
+    `order[i]` is the place, in the tokens given, of the i-th token shown; item i + 1 of a list is that token.
     """
 
     endpoint: Endpoint
@@ -41,18 +41,19 @@ def render(
 
     Args:
         tokens: the readout, best first, as Python strings (bytes that are no UTF-8 as `surrogateescape`). The
-            first `prompt.tokens_shown` are shown; a detector is shown all.
-        label: what a verifier or detector judges; for a verifier a labeler's whole statement (`Parsed.statement`).
+            first `prompt.tokens_shown` are shown; a list of items (`LISTED` kinds) is shown whole.
+        label: what a verifier, detector or matcher is given; a verifier gets a labeler's whole statement
+            (`Parsed.statement`).
         order_seed: shuffles the tokens shown ("the same list in another order"); None keeps their order.
         exemplar_seed: draws exemplars and their order in place of `prompt.exemplar_seed`.
 
-    Raises PromptError where there are no tokens, or a verifier or detector gets no label.
+    Raises PromptError where there are no tokens, or one of the `LABELLED` kinds gets no label.
     """
     if not tokens:
         raise PromptError("There are no tokens to show.")
-    if prompt.kind != "labeler" and not label.strip():
+    if prompt.kind in LABELLED and not label.strip():
         raise PromptError(f"A {prompt.kind} needs a label to judge.")
-    count = len(tokens) if prompt.kind == "detector" else min(prompt.tokens_shown, len(tokens))
+    count = len(tokens) if prompt.kind in LISTED else min(prompt.tokens_shown, len(tokens))
     order = tuple(range(count)) if order_seed is None else permutation(count, order_seed)
     values = _content(prompt, [tokens[place] for place in order], label)
     values["exemplars"] = _exemplars(prompt, prompt.exemplar_seed if exemplar_seed is None else exemplar_seed)

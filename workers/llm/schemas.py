@@ -31,8 +31,16 @@ class DetectorAnswer1(_Form):
     numbers: list[int] = Field(description="the numbers of the items that fit")
 
 
+class ChoiceAnswer1(_Form):
+    """The one item that was asked for."""
+
+    number: int = Field(description="the number of the item")
+
+
 FORMS: dict[str, type[BaseModel]] = {
     "labeler-1": LabelerAnswer1,
     "verifier-1": VerifierAnswer1,
     "detector-1": DetectorAnswer1,
+    "intruder-1": ChoiceAnswer1,
+    "matcher-1": ChoiceAnswer1,
 }

@@ -202,7 +202,7 @@ class ChunkRun:
             except PromptError as error:
                 self._fail(item, "prompt", str(error))
                 continue
-            if item.subject.statement:
+            if self.asker.is_checked(item.subject):
                 version = self.run.detector_id or self.run.verifier_id
                 item.checker = ask = self._ask(question, version, self._finish, is_opening=True)
             else:

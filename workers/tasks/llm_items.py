@@ -16,6 +16,7 @@ from labelapp.judgements.models import Verdict
 from workers.llm.errors import CallError
 from workers.llm.execution import Work
 from workers.llm.parsing import Parsed, parse
+from workers.llm.prompts import CHOOSING, Prompt
 from workers.llm.requests import Answer
 
 
@@ -107,7 +108,7 @@ def item_result(asker: Asker, item: Item) -> ItemResult:
 
 
 def _checked_result(asker: Asker, item: Item, checker: Ask) -> ItemResult:
-    """What a verifier or detector answered about a statement that it was given."""
+    """What a verifier answered about a statement, or a detector, an intruder, a matcher about a list."""
     assert checker.answer is not None
     tokens, asked = item.subject.tokens, dict(item.subject.asked)
     read = parse(asker.checker, checker.answer, items=len(tokens))
@@ -127,8 +128,12 @@ def _checked_result(asker: Asker, item: Item, checker: Ask) -> ItemResult:
         RunItem.State.DONE,
         detector=checker.asked,
         verdict="" if read.is_parsed else Verdict.UNPARSED,
-        detail=asked | reason | (picks_counted(asked["own"], read.picks) if read.is_parsed else {}),
+        detail=asked | reason | (_picked(asker.detector, asked, read) if read.is_parsed else {}),
     )
+
+
+def _picked(prompt: Prompt, asked: dict[str, Any], read: Parsed) -> dict[str, Any]:
+    return {"pick": read.picks[0]} if prompt.kind in CHOOSING else picks_counted(asked["own"], read.picks)
 
 
 def item_failed(item: Item, kind: str, message: str) -> ItemResult:
