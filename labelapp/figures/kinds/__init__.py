@@ -1,0 +1,14 @@
+"""The kinds of figures, by name, in the order of the bar on their pages."""
+
+from labelapp.figures.kinds import estimates, series
+from labelapp.figures.kinds.base import Kind
+
+KINDS: dict[str, Kind] = {
+    kind.name: kind
+    for kind in (
+        estimates.KIND,
+        series.BY_LAYER,
+        series.BY_INDEX,
+        series.BY_MODEL,
+    )
+}
