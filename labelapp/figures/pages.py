@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from django.contrib import messages
@@ -23,6 +24,7 @@ from labelapp.figures.listing import csv_rows, table_of
 from labelapp.figures.query import AXES, CONTRASTS, COVARIATES, ESTIMANDS, NONE, TRUTHS, UNITS, Query, query_parse
 from labelapp.figures.services import figure_keep, figure_start, stamp_now
 from labelapp.figures.shown import Shown, figure_show, projects_shown_to
+from labelapp.figures.words import points_words
 from labelapp.jobs.pages import progress_context
 from labelapp.judgements.models import Judge, Summary
 from labelapp.judgements.rules import RULES
@@ -151,9 +153,16 @@ def _context(request: SignedInRequest, shown: Shown) -> dict[str, Any]:
         if kind.name == "estimates":
             context["recommended"] = next((it for it in computed.points if it.name == "recommended"), None)
             context["net"] = next((it for it in computed.points if it.name.startswith("net")), None)
+        context["conclusions"] = [_said(it) for it in computed.extra.get("conclusions", ())]
     if shown.job is not None:
         context |= progress_context(shown.job, user=request.user)
     return context
+
+
+def _said(conclusion: Mapping[str, Any]) -> dict[str, Any]:
+    """A conclusion of the multiverse for its table: under each rule whether it holds, and by how many points."""
+    says = [(said, f"{points_words(value)}") for _, said, value, _, _ in conclusion["says"]]
+    return {"name": conclusion["name"], "says": says}
 
 
 def _flat(query: Query) -> list[tuple[str, Any]]:

@@ -90,12 +90,20 @@ def _source_layers(
 
 
 def rows_spec(
-    points: Sequence[Point], *, unit: str, title: str = "", is_difference: bool = False, reference: float | None = None
+    points: Sequence[Point],
+    *,
+    unit: str,
+    title: str = "",
+    is_difference: bool = False,
+    is_number: bool = False,
+    reference: float | None = None,
 ) -> dict[str, Any]:
     """One row for each point, its interval beside it; the order is that of the points."""
     shown = [it for it in points if it.value is not None]
     names = list(dict.fromkeys(it.name for it in shown))
     across = _along(title or f"{_capital(unit)} interpretable (%)", shown, is_difference)
+    if is_number:
+        across["axis"] = {"title": title, "format": ".2f"}
     down = {
         "field": "name",
         "type": "nominal",
@@ -114,13 +122,14 @@ def rows_spec(
         "encoding": {"x": {**across, "field": "low"}, "x2": {"field": "high"}, "y": down, **offset, **colour},
     }
     mark = {"type": "point", "filled": True, "opacity": 1, "size": 60}
+    shape = {"shape": _shape()} if any(it.source for it in shown) else {}
     dots = {
         "mark": mark,
-        "encoding": {"x": across, "y": down, "shape": _shape(), "tooltip": _tooltip(), **offset, **colour},
+        "encoding": {"x": across, "y": down, "tooltip": _tooltip(), **shape, **offset, **colour},
     }
     layers = [bar, dots]
     if reference is not None:
-        here = {"data": {"values": [{"at": reference}]}, "mark": {"type": "rule", "strokeDash": [4, 4]}}
+        here: dict[str, Any] = {"data": {"values": [{"at": reference}]}, "mark": {"type": "rule", "strokeDash": [4, 4]}}
         layers.insert(0, {**here, "encoding": {"x": {"field": "at", "type": "quantitative"}}})
     height = max(LEAST_HEIGHT, len(names) * max(1, len(rules) / 2) * ROW_HEIGHT + 20)
     return {**_spec({"layer": layers}, height=int(height)), "data": {"values": values_of(shown)}}
@@ -188,7 +197,7 @@ def reliability_spec(points: Sequence[Point]) -> dict[str, Any]:
         "field": "confidence",
         "type": "quantitative",
         "scale": {"domain": [0, 1]},
-        "axis": {"title": "The machine's probability of interpretable (%)", "format": "%"},
+        "axis": {"title": "The machine's probability of interpretable (%)", "format": "%", "tickCount": 8},
     }
     up = {
         "field": "value",
@@ -223,7 +232,7 @@ def _share(title: str, points: Sequence[Point]) -> dict[str, Any]:
 def _along(title: str, points: Sequence[Point], is_difference: bool) -> dict[str, Any]:
     found: dict[str, Any] = {
         **_share(title, points),
-        "axis": {"title": title, "format": "+%" if is_difference else "%"},
+        "axis": {"title": title, "format": "+%" if is_difference else "%", "tickCount": 8},
     }
     low = min([it.low if it.low is not None else it.value or 0.0 for it in points], default=0.0)
     if is_difference or low < 0:

@@ -143,6 +143,8 @@ def _may_reveal(viewer: User) -> bool:
 
 def hidden_taken(computed: Computed, kind: Kind, resolved: Resolved, viewer: User) -> Computed:
     """Without the counts that would give away what the viewer is still to judge blind."""
+    if not kind.tells_verdicts:
+        return computed
     blind = panels.hidden_directions(viewer)
     of_machine = _counted(blind.filter(resolved.of.condition()), kind.by, "")
     if not of_machine:

@@ -203,7 +203,7 @@ def test_the_queries_do_not_grow_with_what_is_hidden(owner, annotator, annotator
     def queries():
         counts = []
         for address in addresses:
-            with django_assert_max_num_queries(20) as captured:
+            with django_assert_max_num_queries(30) as captured:
                 annotator_client.get(address)
             counts.append(len(captured))
         return counts

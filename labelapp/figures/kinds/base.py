@@ -145,6 +145,7 @@ class Kind:
     by: tuple[str, ...] = ()
     needs_job: bool = False
     looks_into_matrices: bool = False  # so that a large census is work for a job
+    tells_verdicts: bool = True  # else nothing of it need be hidden
     template: str = "figures/points.html"
 
 
