@@ -13,7 +13,10 @@ class Figure(models.Model):
     query = models.JSONField()  # as `query.Query.as_json`, with machine, rule and project named
     query_hash = models.CharField(max_length=64)
     data_hash = models.CharField(max_length=12)  # `kinds.base.Inputs.data_hash`
-    content = models.JSONField()  # as `kinds.base.Computed.as_json`: points, and what they were computed from
+    content = models.JSONField()  # as `kinds.base.Computed.as_json`
+    # What it was computed from, as `kinds.base.Inputs`: long, and read only where somebody wants to recompute it.
+    census = models.JSONField()  # [columns, rows]
+    labels = models.JSONField()
     # The newest rows when it was last found to be so (`services.stamp_now`): as long as there are no newer ones, it
     # need not be computed anew.
     stamp = models.CharField(max_length=120)

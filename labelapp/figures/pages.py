@@ -68,7 +68,7 @@ def file(request: SignedInRequest, name: str, form: str) -> HttpResponse:
 @require_GET
 def inputs(request: SignedInRequest, name: str, what: str) -> HttpResponse:
     """What a figure was computed from: `census`, the machine's counts, or `labels`, people's verdicts one by one."""
-    shown = _shown_or_404(request, name)
+    shown = _shown_or_404(request, name, with_inputs=True)
     if shown.computed is None:
         raise Http404("This figure is not computed yet.")
     if shown.computed.n_hidden:
@@ -118,7 +118,7 @@ def _template(request: SignedInRequest) -> str:
     return "figures/result.html" if request.htmx else "figures/page.html"
 
 
-def _shown(request: SignedInRequest, kind: Kind) -> Shown:
+def _shown(request: SignedInRequest, kind: Kind, *, with_inputs: bool = False) -> Shown:
     data = request.POST if request.method == "POST" else request.GET
     wanted = data.get("data", "")[:12]
     return figure_show(
@@ -128,12 +128,13 @@ def _shown(request: SignedInRequest, kind: Kind) -> Shown:
         wanted=wanted,
         as_it_is_now=data.get("show") == PRESENT,
         reveal=data.get("all") == "1",
+        with_inputs=with_inputs,
     )
 
 
-def _shown_or_404(request: SignedInRequest, name: str) -> Shown:
+def _shown_or_404(request: SignedInRequest, name: str, *, with_inputs: bool = False) -> Shown:
     try:
-        return _shown(request, _kind(name))
+        return _shown(request, _kind(name), with_inputs=with_inputs)
     except SelectionError as error:
         raise Http404(str(error)) from None
 

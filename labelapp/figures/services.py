@@ -15,7 +15,7 @@ from labelapp.atlas.models import Direction
 from labelapp.figures.census import judged_total
 from labelapp.figures.estimates import Resolved, resolve
 from labelapp.figures.kinds import KINDS
-from labelapp.figures.kinds.base import Computed, Kind
+from labelapp.figures.kinds.base import Computed, Inputs, Kind, computed_from_json
 from labelapp.figures.models import Figure
 from labelapp.figures.query import ENDS, NONE, Query, query_from_json
 from labelapp.jobs.models import OPEN, Job
@@ -28,6 +28,7 @@ FIGURE_TASK = "workers.tasks.export.figure_compute"
 MOST_ENDS_AT_ONCE = 40_000  # looked into one by one while somebody waits for the page
 MOST_LABELS_AT_ONCE = 2_000
 PERCENT = 100
+INPUTS = ("census", "labels")
 
 
 def named(resolved: Resolved) -> Query:
@@ -66,13 +67,14 @@ def stamp_now() -> str:
 
 def figure_last(kind: Kind, query: Query, stamp: str) -> Figure | None:
     """Of a named query the one that is so now, else the last one computed."""
-    rows = Figure.objects.filter(kind=kind.name, query_hash=query_hash(query)).order_by("-pk")
+    rows = Figure.objects.filter(kind=kind.name, query_hash=query_hash(query)).defer(*INPUTS).order_by("-pk")
     return rows.filter(stamp=stamp).first() or rows.first()
 
 
 def figure_at(kind: Kind, query: Query, data_hash: str) -> Figure | None:
     """The one that a permanent address names."""
-    return Figure.objects.filter(kind=kind.name, query_hash=query_hash(query), data_hash=data_hash).first()
+    rows = Figure.objects.filter(kind=kind.name, query_hash=query_hash(query), data_hash=data_hash)
+    return rows.defer(*INPUTS).first()
 
 
 def figure_keep(*, kind: Kind, query: Query, computed: Computed, stamp: str, user: User | None) -> Figure:
@@ -83,6 +85,8 @@ def figure_keep(*, kind: Kind, query: Query, computed: Computed, stamp: str, use
         query_hash=query_hash(query),
         data_hash=computed.inputs.data_hash,
         content=computed.as_json(),
+        census=[computed.inputs.census_columns, computed.inputs.census],
+        labels=computed.inputs.labels,
         stamp=stamp,
         created_by=user,
     )
@@ -94,6 +98,16 @@ def figure_keep(*, kind: Kind, query: Query, computed: Computed, stamp: str, use
         Figure.objects.filter(pk=stored.pk).update(stamp=stamp)
         return stored
     return row
+
+
+def figure_computed(figure: Figure, *, with_inputs: bool = False) -> Computed:
+    """A stored figure as it was computed; what it was computed from only where that is wanted."""
+    facts = figure.content["facts"]
+    inputs = Inputs(facts=facts, stored_hash=figure.data_hash)
+    if with_inputs:
+        columns, rows = figure.census
+        inputs = Inputs(tuple(columns), rows, figure.labels, facts, figure.data_hash)
+    return computed_from_json(figure.content, inputs)
 
 
 def figure_start(*, kind: Kind, query: Query, user: User) -> Job:

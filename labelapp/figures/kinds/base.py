@@ -72,7 +72,8 @@ class Point:
         return None if self.high is None else 100 * self.high
 
 
-POINT_COLUMNS = tuple(it.name for it in fields(Point) if it.name != "cell")
+_STORED = tuple(it.name for it in fields(Point))
+POINT_COLUMNS = tuple(name for name in _STORED if name != "cell")
 
 
 @dataclass(frozen=True)
@@ -83,12 +84,15 @@ class Inputs:
     census: Sequence[Sequence[Any]] = ()
     labels: Sequence[Sequence[Any]] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)  # judge, rule, project, design: in words
+    stored_hash: str = ""  # of inputs that are stored and not at hand
 
     @cached_property
     def data_hash(self) -> str:
         """sha256 over the canonical JSON of all of it, twelve digits of it: the data's version."""
+        if self.stored_hash:
+            return self.stored_hash
         content = {"version": VERSION, **asdict(self)}
-        text = json.dumps(content, sort_keys=True, separators=(",", ":"), default=str)
+        text = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
@@ -105,12 +109,13 @@ class Computed:
     n_hidden: int = 0
 
     def as_json(self) -> dict[str, Any]:
+        """Without what it was computed from, which is stored beside it."""
         return {
-            "points": [asdict(it) for it in self.points],
+            "points": [[getattr(it, name) for name in _STORED] for it in self.points],
             "sentence": self.sentence,
             "notes": list(self.notes),
             "refusal": self.refusal,
-            "inputs": asdict(self.inputs),
+            "facts": dict(self.inputs.facts),
             "extra": dict(self.extra),
         }
 
@@ -123,10 +128,9 @@ class Computed:
         return replace(self, points=shown, n_hidden=n_hidden, sentence=self.sentence if rest_is_shown else "")
 
 
-def computed_from_json(stored: Mapping[str, Any]) -> Computed:
-    """What `as_json` made."""
-    points = [Point(**{**it, "cell": tuple(it["cell"])}) for it in stored["points"]]
-    inputs = Inputs(**{**stored["inputs"], "census_columns": tuple(stored["inputs"]["census_columns"])})
+def computed_from_json(stored: Mapping[str, Any], inputs: Inputs) -> Computed:
+    """What `as_json` made; a cell's ranges come back as lists, which mean the same."""
+    points = [Point(**dict(zip(_STORED, it, strict=True))) for it in stored["points"]]
     return Computed(points, stored["sentence"], stored["notes"], stored["refusal"], inputs, stored["extra"])
 
 
