@@ -9,7 +9,6 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from django.db.models import Subquery
 
 from labelapp.figures.census import Slice, direction_answers, vector_verdict
 from labelapp.figures.query import BOTH, DECIDED, ENDS, FIRST, MAJORITY, Query
@@ -205,10 +204,3 @@ def _vectors(rows: Sequence[Labelled], unit: str, left_out: Counter[str]) -> lis
         human = all(said) if unit == BOTH else any(said)
         found.append(replace(min(pair, key=lambda it: it.sign), human=human, machine=machine))
     return found
-
-
-def items_hidden(project: Project, hidden: Any) -> Any:
-    """The project's judged items whose directions somebody is still to judge blind."""
-    return Item.objects.filter(project=project, direction__in=hidden.values("pk")).filter(
-        direction__in=Subquery(_judged(project))
-    )
