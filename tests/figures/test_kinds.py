@@ -8,9 +8,8 @@ from labelapp.atlas.models import Direction
 from labelapp.figures.estimates import resolve
 from labelapp.figures.kinds import KINDS
 from labelapp.figures.kinds.rules import verdict_on
-from labelapp.figures.models import Figure
-from labelapp.figures.query import Query, query_from_json
-from labelapp.figures.services import figure_start, is_heavy, named
+from labelapp.figures.query import Query
+from labelapp.figures.services import is_heavy
 from labelapp.judgements.models import Judgement
 from labelapp.judgements.services import Draft, judge_ensure, judgements_record_new
 from labelapp.labelling.models import Item
@@ -279,29 +278,3 @@ def test_many_labels_or_many_ends_are_work_for_a_job(census, owner, monkeypatch)
     assert is_heavy(KINDS["layers"], resolve(Query(project=project.slug, sign="+")))
     monkeypatch.setattr("labelapp.figures.services.MOST_LABELS_AT_ONCE", 50)
     assert is_heavy(KINDS["layers"], resolved)
-
-
-def test_a_job_computes_what_the_page_would_and_stores_it(census, owner, owner_client, monkeypatch):
-    from workers.celery import app
-
-    monkeypatch.setattr("labelapp.figures.services.MOST_ENDS_AT_ONCE", 100)
-    address = "/figures/indices/?project=none"
-    assert "Compute it" in owner_client.get(address).content.decode()
-    assert owner_client.post("/figures/indices/compute/", {"project": "none"}).status_code == 302
-    kind = KINDS["indices"]
-    query = named(resolve(Query(project="none")))
-    job = figure_start(kind=kind, query=query, user=owner)  # the same one: it is at work already
-    assert "It is being computed" in owner_client.get(address).content.decode()
-    app.loader.import_default_modules()
-    app.tasks["workers.tasks.export.figure_compute"](job.pk)
-    job.refresh_from_db()
-    assert job.state == "done", job.error
-    stored = Figure.objects.get()
-    assert query_from_json(stored.query) == query
-    alone = kind.compute(resolve(query))
-    assert stored.data_hash == alone.inputs.data_hash
-    page = owner_client.get(address).content.decode()
-    assert alone.sentence in page.replace("&#x27;", "'") and "Newer judgements" not in page
-    ends = Direction.objects.first()
-    census.person_says(census.project(owner, n=20, judged=0), ends.pk, owner)
-    assert "Newer judgements have come" in owner_client.get(address).content.decode()
