@@ -90,7 +90,7 @@ def test_person_machine_and_corrected_stand_in_one_plot(owner_client, project):
     marks = [layer["encoding"].get("shape", {}).get("scale") for layer in spec["layer"]]
     assert [it["range"] for it in marks if it] == [list(SHAPES.values())] * 3
     sources = {row["source"] for layer in spec["layer"] for row in layer["data"]["values"]}
-    assert sources == {"machine", "people", "people, corrected by the machine"}
+    assert sources == {"machine", "people", "corrected"}
     points = rows(owner_client, "layers", "csv")
     assert [int(it["layer"]) for it in points if it["source"] == "machine"] == [0, 1, 2, 3]
     assert [float(it["depth"]) for it in points if it["source"] == "person"] == pytest.approx([0, 1 / 3, 2 / 3, 1])

@@ -147,7 +147,7 @@ def sentence(points: Sequence[Point], changed: Sequence[str]) -> str:
 
 
 def spec(computed: Computed, resolved: Resolved) -> dict[str, Any]:
-    title = f"Fraction of {UNITS[resolved.query.unit]}, or difference of fractions (%)"
+    title = "Fraction, or difference (%)"
     return plots.rows_spec(computed.points, unit=UNITS[resolved.query.unit], title=title, reference=0.0)
 
 
