@@ -46,7 +46,8 @@ def page(request: SignedInRequest, name: str = "estimates") -> HttpResponse:
     context |= _form(request, kind, shown.query) | _context(request, shown)
     response = render(request, _template(request), context)
     if request.htmx:
-        replace_url(response, f"{_page_of(kind)}?{shown.query.address}")  # what is shown is in the address
+        revealed = "&all=1" if shown.is_revealed else ""
+        replace_url(response, f"{_page_of(kind)}?{shown.query.address}{revealed}")  # what is shown is in the address
     return response
 
 
