@@ -30,8 +30,10 @@ def directions_hidden_from(user: User, direction_ids: Collection[int]) -> dict[i
 
 def directions_to_judge(user: User) -> QuerySet[Direction]:
     """All directions that the person is still to judge blind, by themselves, as the ends of a pair or as checks."""
-    directly, other_ends = _waiting(user).values("direction_id"), _waiting_other_ends(user).values("other_end")
-    checks = _checks(user).values("direction_id")
+    # Distinct: or PostgreSQL looks at every direction there is, and asks of each whether it waits.
+    directly = _waiting(user).values("direction_id").distinct()
+    other_ends = _waiting_other_ends(user).values("other_end").distinct()
+    checks = _checks(user).values("direction_id").distinct()
     return Direction.objects.filter(Q(pk__in=directly) | Q(pk__in=other_ends) | Q(pk__in=checks))
 
 
