@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
 from django.db.models import CharField, Exists, OuterRef, Q, QuerySet, Value
 from django.db.models.functions import Cast, Concat
 
 from labelapp.accounts.models import User
 from labelapp.atlas.models import Direction
-from labelapp.judgements.models import Judgement
-from labelapp.labelling.models import SOURCE_PREFIX, Item, Membership
+from labelapp.judgements.models import Judge, Judgement
+from labelapp.labelling.models import SOURCE_PREFIX, Item, Membership, Project
 from labelapp.labelling.selectors import JUDGING_ROLES, REVIEWING_ROLES
 
 
@@ -26,6 +27,50 @@ def directions_hidden_from(user: User, direction_ids: Collection[int]) -> dict[i
 def directions_to_judge(user: User) -> QuerySet[Direction]:
     """All directions that the person is still to judge blind."""
     return Direction.objects.filter(pk__in=_waiting(user).values("direction_id"))
+
+
+@dataclass(frozen=True)
+class Blindness:
+    """What of rows with a project and a direction a person may see, as conditions that cost little for each row.
+
+    It says the same as `directions_hidden_from`: `Blindness.of` reads once what both need.
+    """
+
+    judge_id: int | None  # None before the person's first judgement anywhere
+    judging: frozenset[int]  # projects in which the person judges
+    kept: frozenset[int]  # of these those that show the person no others' judgements
+
+    @classmethod
+    def of(cls, user: User) -> Blindness:
+        """Two queries."""
+        rows = Membership.objects.filter(user=user, role__in=JUDGING_ROLES)
+        found = list(rows.values_list("project_id", "role", "project__reveal"))
+        return cls(
+            Judge.objects.filter(user=user).values_list("pk", flat=True).first(),
+            frozenset(pk for pk, _, _ in found),
+            frozenset(pk for pk, role, reveals in found if role == Membership.Role.ANNOTATOR and not reveals),
+        )
+
+    def judged(self, projects: Collection[Project]) -> Q:
+        """The person's own judgement stands there, made in that project."""
+        mine = self._mine().filter(source__in=[it.source for it in projects])
+        if len(projects) == 1:
+            return Q(direction__in=mine.values("direction"))
+        here = mine.filter(direction=OuterRef("direction"), source=_source_of(OuterRef("project")))
+        return Q(Exists(here), direction__in=mine.values("direction"))
+
+    def waits_elsewhere(self, projects: Collection[Project]) -> Exists | None:
+        """The person is still to judge the direction blind in another project; None where there is none to judge in."""
+        if self.judging <= {it.pk for it in projects} and len(self.judging) < 2:
+            return None
+        mine = self._mine().filter(direction=OuterRef("direction"), source=_source_of(OuterRef("project")))
+        waiting = Q(~Exists(mine), is_open=True, project__in=self.judging) | Q(project__in=self.kept)
+        return Exists(
+            Item.objects.filter(waiting, direction=OuterRef("direction")).exclude(project=OuterRef("project"))
+        )
+
+    def _mine(self) -> QuerySet[Judgement]:
+        return Judgement.objects.filter(judge=self.judge_id, current=True)
 
 
 def judgements_shown_to(user: User, rows: Sequence[Judgement]) -> set[int]:
@@ -57,7 +102,7 @@ def _waiting(user: User) -> QuerySet[Item]:
     mine = Judgement.objects.filter(
         direction=OuterRef("direction"),
         judge__user=user,
-        source=Concat(Value(SOURCE_PREFIX), Cast(OuterRef("project"), CharField())),
+        source=_source_of(OuterRef("project")),
         current=True,
     )
     # An open item: one that others have judged as often as the overlap asks for comes before nobody any more.
@@ -66,3 +111,8 @@ def _waiting(user: User) -> QuerySet[Item]:
     return Item.objects.filter(
         Q(project__memberships__user=user, project__memberships__role__in=JUDGING_ROLES) & (is_waiting | is_kept)
     )
+
+
+def _source_of(project: OuterRef) -> Concat:
+    """What judgements made in the outer row's project carry."""
+    return Concat(Value(SOURCE_PREFIX), Cast(project, CharField()))

@@ -6,7 +6,12 @@ class ReviewConfig(AppConfig):
 
     def ready(self) -> None:
         from labelapp.exchange.subjects import SUBJECTS, register_extras
+        from labelapp.judgements.followers import register_follower
+        from labelapp.labelling.followers import ItemsFollower, register_items_follower
         from labelapp.review.exports import adjudication_extras, truth_subject
+        from labelapp.review.scores import scores_follow_opening, scores_kept, scores_write
 
         SUBJECTS["truth"] = truth_subject
         register_extras("project", adjudication_extras)
+        register_follower(scores_kept)
+        register_items_follower(ItemsFollower(changed=scores_write, reopened=scores_follow_opening))

@@ -5,6 +5,8 @@ from labelapp.review import aggregation_views, queue_views, truth_views, views
 app_name = "review"
 urlpatterns = [
     path("", views.projects, name="projects"),
+    path("disagreements/", queue_views.disagreements_everywhere, name="disagreements_everywhere"),
+    path("disagreements/undo/", queue_views.undo_everywhere, name="undo_everywhere"),
     path("<slug:slug>/", views.comparison_page, name="comparison"),
     path("<slug:slug>/disagreements/", queue_views.disagreements, name="disagreements"),
     path("<slug:slug>/disagreements/undo/", queue_views.undo, name="undo"),
