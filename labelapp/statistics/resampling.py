@@ -31,6 +31,7 @@ def bootstrap(
     sums: Floats,
     statistic: Callable[[Floats], Floats],
     *,
+    frequencies: ArrayLike | None = None,
     confidence: float = 0.95,
     resamples: int = RESAMPLES,
     seed: int = 0,
@@ -39,12 +40,14 @@ def bootstrap(
 
     Efron (1979), "Bootstrap methods: another look at the jackknife"; clusters drawn whole, Davison and Hinkley (1997),
     "Bootstrap Methods and their Application", section 3.8. sums: [clusters, columns]; statistic: from [resamples,
-    columns] of totals to [resamples], NaN where it is not defined.
+    columns] of totals to [resamples], NaN where it is not defined. With frequencies, [clusters], each row stands for so
+    many clusters that are alike: the same draws in distribution, at the cost of the rows alone.
     """
-    count = len(sums)
+    alike = np.ones(len(sums)) if frequencies is None else np.asarray(frequencies, dtype=np.float64)
+    count = int(alike.sum())
     if count < FEWEST_CLUSTERS:
         return f"{count} clusters are too few to be drawn again: an interval needs at least {FEWEST_CLUSTERS}."
-    draws = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=resamples)
+    draws = np.random.default_rng(seed).multinomial(count, alike / count, size=resamples)
     found = statistic(draws @ sums)
     defined = found[np.isfinite(found)]
     if len(defined) < (1 - UNDEFINED_MOST) * resamples:
