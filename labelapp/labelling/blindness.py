@@ -31,43 +31,29 @@ def directions_to_judge(user: User) -> QuerySet[Direction]:
 
 @dataclass(frozen=True)
 class Blindness:
-    """What of rows with a project and a direction a person may see, as conditions that cost little for each row.
-
-    It says the same as `directions_hidden_from`: `Blindness.of` reads once what both need.
-    """
+    """What a reader of many rows needs to know of a person before it asks `directions_hidden_from` for each."""
 
     judge_id: int | None  # None before the person's first judgement anywhere
     judging: frozenset[int]  # projects in which the person judges
-    kept: frozenset[int]  # of these those that show the person no others' judgements
 
     @classmethod
     def of(cls, user: User) -> Blindness:
         """Two queries."""
-        rows = Membership.objects.filter(user=user, role__in=JUDGING_ROLES)
-        found = list(rows.values_list("project_id", "role", "project__reveal"))
-        return cls(
-            Judge.objects.filter(user=user).values_list("pk", flat=True).first(),
-            frozenset(pk for pk, _, _ in found),
-            frozenset(pk for pk, role, reveals in found if role == Membership.Role.ANNOTATOR and not reveals),
-        )
+        judging = Membership.objects.filter(user=user, role__in=JUDGING_ROLES).values_list("project_id", flat=True)
+        judge_id = Judge.objects.filter(user=user).values_list("pk", flat=True).first()
+        return cls(judge_id, frozenset(judging))
 
     def judged(self, projects: Collection[Project]) -> Q:
-        """The person's own judgement stands there, made in that project."""
+        """On rows with a project and a direction: the person's own judgement stands there, made in that project."""
         mine = self._mine().filter(source__in=[it.source for it in projects])
         if len(projects) == 1:
             return Q(direction__in=mine.values("direction"))
         here = mine.filter(direction=OuterRef("direction"), source=_source_of(OuterRef("project")))
         return Q(Exists(here), direction__in=mine.values("direction"))
 
-    def waits_elsewhere(self, projects: Collection[Project]) -> Exists | None:
-        """The person is still to judge the direction blind in another project; None where there is none to judge in."""
-        if self.judging <= {it.pk for it in projects} and len(self.judging) < 2:
-            return None
-        mine = self._mine().filter(direction=OuterRef("direction"), source=_source_of(OuterRef("project")))
-        waiting = Q(~Exists(mine), is_open=True, project__in=self.judging) | Q(project__in=self.kept)
-        return Exists(
-            Item.objects.filter(waiting, direction=OuterRef("direction")).exclude(project=OuterRef("project"))
-        )
+    def may_wait_elsewhere(self, projects: Collection[Project]) -> bool:
+        """Whether a direction of these projects may wait for the person in another one."""
+        return len(self.judging) > 1 or not self.judging <= {it.pk for it in projects}
 
     def _mine(self) -> QuerySet[Judgement]:
         return Judgement.objects.filter(judge=self.judge_id, current=True)

@@ -12,10 +12,11 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Value
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from labelapp.accounts.models import User
 from labelapp.atlas.models import Matrix
+from labelapp.atlas.panels import hidden_from
 from labelapp.judgements.models import Judge, Judgement, Summary
 from labelapp.labelling.blindness import Blindness
 from labelapp.labelling.models import Item, Project
@@ -25,7 +26,7 @@ from labelapp.review.scores import scored
 
 ROWS_A_PAGE = 50
 TOKENS_SHOWN = 8
-COUNTED_AT_MOST = 10_000  # one more stands for "more"
+COUNTED_AT_MOST = 1000  # one more stands for "more"
 
 
 class Place(NamedTuple):
@@ -50,60 +51,94 @@ class Counts:
     """How many items disagree in each way, and in any; one more than COUNTED_AT_MOST stands for more."""
 
     kinds: Mapping[str, int]
-    n_hidden: int  # that the viewer is still to judge blind, here or (of those that disagree) in another project
+    n_hidden: int  # that wait for the viewer, and of what disagrees and is counted what waits in another project
+
+
+class Standing(NamedTuple):
+    """Of a row of the queue what counting and sorting need."""
+
+    item_id: int
+    direction_id: int
+    score: float
+    people: bool
+    people_machine: bool
+    machine: bool
 
 
 @dataclass(frozen=True)
 class Queue:
-    """What a person sees of the queue under some filters: parts that have no item in common.
+    """What a person sees of the queue under some filters: rows in the database and, of what is still open, those that
+    the person has judged, which are few and read at once.
 
-    `waits` says of a row that it waits for the viewer in another project; `unseen` are the items that wait here.
+    `viewer` is somebody for whom items may wait in another project as well (None: nobody). That is asked of the rows
+    that are read, in their order: as a condition of the statement it would be worked out for all.
     """
 
-    parts: Sequence[QuerySet[Disagreement]]
-    waits: Exists | None = None
-    unseen: QuerySet[Item] | None = None
+    stored: Sequence[QuerySet[Disagreement]]
+    mine: Sequence[Standing] = ()
+    viewer: User | None = None
+    unseen: QuerySet[Item] | None = None  # that wait for the viewer in the queue's own projects
 
     def counts(self) -> Counts:
-        """A query for each part, more of them only where there are many, and one for what is hidden here."""
+        """Exact where at most COUNTED_AT_MOST are looked at; else each kind is counted for itself, as far."""
+        most = COUNTED_AT_MOST + 1
+        n_hidden = 0 if self.unseen is None else self.unseen.order_by()[:most].count()
         kinds = dict.fromkeys(("any", *KIND_NAMES), 0)
-        n_hidden = 0 if self.unseen is None else self.unseen.order_by()[: COUNTED_AT_MOST + 1].count()
-        for part in self.parts:
-            for name, n in self._counts(part).items():
-                if name == "hidden":
-                    n_hidden = min(n_hidden + n, COUNTED_AT_MOST + 1)
-                else:
-                    kinds[name] = min(kinds[name] + n, COUNTED_AT_MOST + 1)
-        return Counts(kinds, n_hidden)
+        parts: list[QuerySet[Disagreement] | Sequence[Standing]] = [*self.stored, self.mine]
+        for part in parts:
+            rows = {"any": _some(part)}
+            for name in KIND_NAMES:
+                few = len(rows["any"]) < most
+                rows[name] = [it for it in rows["any"] if getattr(it, name)] if few else _some(part, name)
+            # Where more are there than are read, the hidden among them are made up for by the rest.
+            counted = {name: some for name, some in rows.items() if len(some) < most}
+            hidden = self._hidden({row.direction_id for some in counted.values() for row in some})
+            n_hidden += sum(row.direction_id in hidden for row in counted.get("any", ()))
+            for name, some in rows.items():
+                n = sum(row.direction_id not in hidden for row in some) if name in counted else most
+                kinds[name] = min(kinds[name] + n, most)
+        return Counts(kinds, min(n_hidden, most))
 
     def page(self, kind: str, after: Place | None, n: int) -> list[Disagreement]:
-        """The first n of a kind of disagreement ("" for any) behind a place: a query for each part."""
-        pages = []
-        for part in self.parts:
-            rows = part.filter(**{kind: True}) if kind else part
-            if after is not None:
-                behind = Q(score__lt=after.score) | Q(score=after.score, item__gt=after.item_id)
-                rows = rows.filter(behind, score__lte=after.score)
-            pages.append(list(self._seen(rows).order_by("-score", "item")[:n]))
+        """The first n of a kind of disagreement ("" for any) behind a place; more queries than a few only where many
+        wait for the viewer in another project."""
+        pages = [self._first(part.filter(**{kind: True}) if kind else part, after, n) for part in self.stored]
+        pages.append(self._first_mine(kind, after, n))
         return list(heapq.merge(*pages, key=lambda row: (-row.score, row.item_id)))[:n]
 
-    def _counts(self, part: QuerySet[Disagreement]) -> dict[str, int]:
-        """Exact up to COUNTED_AT_MOST; where there are more, each kind is counted for itself as far."""
-        most = COUNTED_AT_MOST + 1
-        rows = part.order_by().annotate(waits=self.waits if self.waits is not None else Value(False))
-        seen = {name: Count("item", filter=Q(waits=False, **{name: True})) for name in KIND_NAMES}
-        looked_at = {"all": Count("item"), "hidden": Count("item", filter=Q(waits=True))}
-        found = {name: n or 0 for name, n in rows[:most].aggregate(**looked_at, **seen).items()}
-        n = found.pop("all")
-        if n < most:
-            return found | {"any": n - found["hidden"]}
-        each = {name: part.filter(**{name: True}) for name in KIND_NAMES}
-        return {"hidden": found["hidden"], "any": most} | {
-            name: self._seen(rows).order_by()[:most].count() for name, rows in each.items()
-        }
+    def _first(self, rows: QuerySet[Disagreement], after: Place | None, n: int) -> list[Disagreement]:
+        found: list[Disagreement] = []
+        width = n
+        while True:
+            behind = _behind(rows, after) if after is not None else rows
+            read = list(behind.order_by("-score", "item")[:width])
+            hidden = self._hidden([row.direction_id for row in read])
+            found += [row for row in read if row.direction_id not in hidden]
+            if len(found) >= n or len(read) < width:
+                return found[:n]
+            after, width = Place(read[-1].score, read[-1].item_id), min(4 * width, COUNTED_AT_MOST)
 
-    def _seen(self, rows: QuerySet[Disagreement]) -> QuerySet[Disagreement]:
-        return rows if self.waits is None else rows.filter(~self.waits)
+    def _first_mine(self, kind: str, after: Place | None, n: int) -> list[Disagreement]:
+        def place(row: Standing) -> tuple[float, int]:
+            return -row.score, row.item_id
+
+        behind = (-after.score, after.item_id) if after is not None else None
+        rows = sorted(
+            (it for it in self.mine if (not kind or getattr(it, kind)) and (behind is None or place(it) > behind)),
+            key=place,
+        )
+        seen: list[Standing] = []
+        start, width = 0, n
+        while len(seen) < n and start < len(rows):
+            some = rows[start : start + width]
+            hidden = self._hidden([row.direction_id for row in some])
+            seen += [row for row in some if row.direction_id not in hidden]
+            start, width = start + width, min(4 * width, COUNTED_AT_MOST)
+        found = Disagreement.objects.in_bulk([row.item_id for row in seen[:n]])
+        return [found[row.item_id] for row in seen[:n] if row.item_id in found]
+
+    def _hidden(self, direction_ids: Collection[int]) -> Collection[int]:
+        return hidden_from(self.viewer, direction_ids) if self.viewer is not None and direction_ids else ()
 
 
 def queue_of(projects: Collection[Project], filters: Filters, viewer: User, *, show_hidden: bool = False) -> Queue:
@@ -118,8 +153,12 @@ def queue_of(projects: Collection[Project], filters: Filters, viewer: User, *, s
         return Queue((closed, still_open))
     blind = Blindness.of(viewer)
     judged = blind.judged(projects)
-    unseen = Item.objects.filter(_in(projects), is_open=True).exclude(judged)
-    return Queue((closed, still_open.filter(judged)), blind.waits_elsewhere(projects), unseen)
+    return Queue(
+        (closed,),
+        [Standing(*row) for row in still_open.filter(judged).order_by().values_list(*Standing._fields)],
+        viewer if blind.may_wait_elsewhere(projects) else None,
+        Item.objects.filter(_in(projects), is_open=True).exclude(judged),
+    )
 
 
 def item_ranked(item: Item) -> Disagreement | None:
@@ -143,10 +182,10 @@ def rows_shown(ranked: Sequence[Disagreement]) -> list[Row]:
 def judges_of(projects: Collection[Project]) -> list[Judge]:
     """Whose answers the queue compares: people of these projects, and machines that judged in their matrices."""
     people = Judgement.objects.filter(judge=OuterRef("pk"), source__in=[it.source for it in projects])
-    machines = Summary.objects.filter(matrix__in=_matrices(projects).values("pk")).values("judge_id")
-    judges = Judge.objects.filter(Q(Exists(people), type=Judge.Type.PERSON) | Q(pk__in=machines))
-    is_ours = ~Q(type=Judge.Type.PERSON) | Q(Exists(people))
-    return list(judges.filter(is_ours).order_by("type", "name", "pk"))
+    machines = Summary.objects.filter(judge=OuterRef("pk"), matrix__in=_matrices(projects).values("pk"))
+    is_person = Q(type=Judge.Type.PERSON)
+    judges = Judge.objects.filter(is_person & Q(Exists(people)) | ~is_person & Q(Exists(machines)))
+    return list(judges.order_by("type", "name", "pk"))
 
 
 def places_of(projects: Collection[Project]) -> dict[str, list[Any]]:
@@ -168,3 +207,15 @@ def _in(projects: Collection[Project]) -> Q:
     """One project is said as one: then its index gives the order."""
     ids = [it.pk for it in projects]
     return Q(project=ids[0]) if len(ids) == 1 else Q(project__in=ids)
+
+
+def _behind(rows: QuerySet[Disagreement], after: Place) -> QuerySet[Disagreement]:
+    return rows.filter(Q(score__lt=after.score) | Q(score=after.score, item__gt=after.item_id), score__lte=after.score)
+
+
+def _some(part: QuerySet[Disagreement] | Sequence[Standing], kind: str = "") -> Sequence[Standing]:
+    """In any order, of one more than is counted at most."""
+    if not isinstance(part, QuerySet):
+        return [it for it in part if not kind or getattr(it, kind)][: COUNTED_AT_MOST + 1]
+    rows = part.filter(**{kind: True}) if kind else part
+    return [Standing(*row) for row in rows.order_by().values_list(*Standing._fields)[: COUNTED_AT_MOST + 1]]

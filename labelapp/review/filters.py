@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from django.db.models import F, Q, QuerySet
+from django.db.models import Exists, OuterRef, Q
 from django.utils.http import urlencode
 
 from labelapp.atlas.keys import CIRCUITS
@@ -34,6 +34,7 @@ CELLS = {
 MOST_AUDITED = 30_000  # SQLite takes so many parameters
 MOST_DIGITS = 18  # of an id: what the database's integers hold
 MOST_LAYER_DIGITS = 9
+MOST_CELLS = 1 << len(CELL_BITS)
 
 
 class FilterError(ValueError):
@@ -74,12 +75,12 @@ class Filters:
         if self.state:
             found &= Q(is_decided=self.state == "decided")
         if self.judge:
-            sources = [it.source for it in projects]
-            is_here = ~Q(judge__type=Judge.Type.PERSON) | Q(source__in=sources)
-            judged = Judgement.objects.filter(is_here, judge=self.judge, current=True)
-            found &= Q(direction__in=judged.values("direction"))
+            judged = Judgement.objects.filter(direction=OuterRef("direction"), judge=self.judge, current=True)
+            if Judge.objects.filter(pk=self.judge, type=Judge.Type.PERSON).exists():
+                judged = judged.filter(source__in=[it.source for it in projects])
+            found &= Q(Exists(judged))
         if self.cell:
-            found &= Q(pk__in=_of_cell(projects, CELL_BITS[self.cell]))
+            found &= Q(cells__in=[cells for cells in range(MOST_CELLS) if cells & CELL_BITS[self.cell]])
         if self.audit:
             found &= Q(direction__in=self.audited(projects))
         return found
@@ -135,12 +136,6 @@ def filters_of(query: Mapping[str, str]) -> Filters:
         cell=_one_of(query, "cell", ("", *CELLS)),
         audit=_one_of(query, "audit", ("", *AUDITS)),
     )
-
-
-def _of_cell(projects: Collection[Project], bit: int) -> QuerySet[Any]:
-    rows = Disagreement.objects.filter(project__in=[it.pk for it in projects], score__gt=0)
-    found: QuerySet[Any] = rows.annotate(of_cell=F("cells").bitand(bit)).filter(of_cell__gt=0).values("pk")
-    return found
 
 
 def _one_of(query: Mapping[str, str], name: str, values: tuple[str, ...], default: str = "") -> str:
