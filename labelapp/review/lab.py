@@ -8,13 +8,12 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-import numpy as np
-from django.db.models import Avg, Count, Exists, F, OuterRef, Q, QuerySet, Sum
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Sum
 from django.db.models.fields.json import KT
 
 from labelapp.accounts.models import User
 from labelapp.atlas.models import Direction
-from labelapp.atlas.panels import hidden_directions
+from labelapp.atlas.panels import hidden_directions, hidden_from
 from labelapp.autolabel.audits import exemplars_of
 from labelapp.autolabel.models import Run, RunItem
 from labelapp.judgements.models import Judge, Judgement
@@ -22,7 +21,7 @@ from labelapp.judgements.rules import RULES, Rule, rule_for
 from labelapp.judgements.visibility import count_is_shown
 from labelapp.labelling.models import Item, Project
 from labelapp.review.lab_query import MISSING, NO, OPEN, YES, Words, project_words, set_words
-from labelapp.review.models import Adjudication, Entry, GroundTruth
+from labelapp.review.models import Adjudication, GroundTruth
 from labelapp.statistics.audits import Record, exemplar_leak
 from labelapp.statistics.operating import OperatingPoint, sensitivity_at
 from labelapp.statistics.scoring import PairedScores, Scores, judge_scores, paired_scores
@@ -46,10 +45,10 @@ class Reference:
     truth: GroundTruth | None = None
     part: str = ""
 
-    def words(self, judges: Sequence[int], rule: str, without: Sequence[int] = ()) -> Words:
+    def words(self, judges: Mapping[int, str], without: Sequence[int] = ()) -> Words:
         if self.truth is None:
-            return project_words(self.project.source, self.project.pk, judges, rule, without)
-        return set_words(self.truth.pk, self.part, judges, rule, without)
+            return project_words(self.project.source, self.project.pk, judges, without)
+        return set_words(self.truth.pk, self.part, judges, without)
 
     def directions(self) -> QuerySet[Direction]:
         """Of a project all its items: those that nobody settled are in no score."""
@@ -132,30 +131,34 @@ def is_shown(reference: Reference, viewer: User) -> bool:
 
 
 def lab(reference: Reference, judges: Sequence[Judge], rule: str = "") -> Lab:
-    """Score these judges on the same items; the first is the one that the others are compared with.
+    """Score these judges on the same items; the first is the one that the others are compared with. Without a rule
+    each by its default: `both` where it has a verifier, else `labeler`.
 
     An end that any of their prompts shows as an exemplar is scored for none of them.
     """
     shown = sorted({pk for judge in judges for pk in _exemplars_among(reference, judge)})
-    words = reference.words([it.pk for it in judges], rule, shown)
+    rules = {it.pk: RULES[rule] if rule else rule_for(has_verifier=_has_verifier(it)) for it in judges}
+    words = reference.words({pk: it.name for pk, it in rules.items()}, shown)
     kinds = words.kinds()
     every = [(word, n) for ends, n in kinds for word in ends]
     n_yes = sum(n for word, n in every if word[0] == YES)
-    scored = [_scored(reference, judges, place, rule, kinds, every) for place in range(len(judges))]
+    scored = [_scored(reference, it, rules[it.pk], place, kinds, every) for place, it in enumerate(judges)]
     return Lab(reference, sum(n for _, n in every), n_yes, len(shown), scored, words)
 
 
-def differing(found: Lab, project: Project, viewer: User, *, after: int = 0) -> tuple[list[Differing], int | None]:
+def differing(
+    found: Lab, project: Project, viewer: User, *, after: int = 0, show_hidden: bool = False
+) -> tuple[list[Differing], int | None]:
     """A page of the items on which two of the judges say yes and no, and where the next page begins (None: nowhere).
 
-    Without those that the viewer is still to judge blind.
+    Without those that the viewer is still to judge blind, unless `show_hidden`.
     """
     if found.words is None or len(found.judges) < 2:
         return [], None
     rows = found.words.differing(range(len(found.judges)), after=after, limit=ROWS_A_PAGE + 1)
     more = rows[ROWS_A_PAGE - 1][0] if len(rows) > ROWS_A_PAGE else None
     words = dict(rows[:ROWS_A_PAGE])
-    hidden = set(hidden_directions(viewer).filter(pk__in=list(words)).values_list("pk", flat=True))
+    hidden = () if show_hidden else hidden_from(viewer, list(words))
     items = Item.objects.filter(project=project, direction__in=list(words)).select_related("direction__matrix__model")
     judges = [it.judge for it in found.judges]
     said = Judgement.objects.filter(judge__in=judges, current=True, direction__in=list(words)).order_by("pk")
@@ -172,13 +175,12 @@ def differing(found: Lab, project: Project, viewer: User, *, after: int = 0) -> 
 
 def _scored(
     reference: Reference,
-    judges: Sequence[Judge],
+    judge: Judge,
+    rule: Rule,
     place: int,
-    rule: str,
     kinds: Sequence[tuple[Sequence[str], int]],
     every: Sequence[tuple[str, int]],
 ) -> Scored:
-    judge = judges[place]
     left_out: Counter[str] = Counter()
     for word, n in every:
         if word[place + 1] in LEFT_OUT:
@@ -186,7 +188,7 @@ def _scored(
     cells = [[sum((word[0], word[place + 1]) == cell for word in ends) for cell in _CELLS] for ends, _ in kinds]
     return Scored(
         judge,
-        RULES[rule] if rule else rule_for(has_verifier=_has_verifier(judge)),
+        rule,
         judge_scores(cells, [n for _, n in kinds]),
         sorted(left_out.items()),
         _paired(kinds, place) if place else None,
@@ -250,14 +252,13 @@ def _spent(reference: Reference, judge: Judge) -> Spent | None:
         run__judge=judge, run__measured_run=None, run__kind=Run.Kind.LABELS, state=RunItem.State.DONE, variant="",
         direction__in=reference.directions().values("pk"),
     )  # fmt: skip
+    unknown_check = Q(verifier_call__isnull=False, verifier_call__cost=None)
     later = items.filter(direction=OuterRef("direction"), pk__gt=OuterRef("pk"))
     found = items.filter(~Exists(later)).aggregate(
         n=Count("pk"),
         labeler=Sum("labeler_call__cost"),
         verifier=Sum("verifier_call__cost"),
-        unknown=Count(
-            "pk", filter=Q(labeler_call__cost=None) | Q(verifier_call__cost=None, verifier_call__isnull=False)
-        ),
+        unknown=Count("pk", filter=Q(labeler_call__cost=None) | unknown_check),
         labeler_seconds=Sum("labeler_call__latency"),
         verifier_seconds=Sum("verifier_call__latency"),
     )

@@ -7,25 +7,20 @@ how many vectors are alike. So what is read grows with the kinds of vectors, not
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from django.db import connection
 
 YES, NO, OPEN, MISSING = "y", "n", "o", "-"
-RULES = ("", "labeler", "verifier", "both")  # "" is the default rule: `both` where there is a verifier, else `labeler`
+RULES = ("labeler", "verifier", "both")  # that a statement can say; `both_specific` reads words
 
 # By rule: a judgement's letter, where `v` is the labeler's verdict and `a` the last verifier's answer (NULL: none).
 _LABELER = "CASE v WHEN 'interpretable' THEN 'y' WHEN 'not_interpretable' THEN 'n' ELSE 'o' END"
 _VERIFIER = "CASE a WHEN 'yes' THEN 'y' WHEN 'no' THEN 'n' ELSE 'o' END"
 _BOTH = f"CASE WHEN v = 'interpretable' THEN {_VERIFIER} ELSE {_LABELER} END"
-_LETTER = {
-    "": f"CASE WHEN a IS NULL THEN {_LABELER} ELSE {_BOTH} END",
-    "labeler": _LABELER,
-    "verifier": _VERIFIER,
-    "both": f"CASE WHEN a IS NULL THEN 'o' ELSE {_BOTH} END",
-}
+_LETTER = {"labeler": _LABELER, "verifier": _VERIFIER, "both": _BOTH}
 _SET = """
 SELECT direction_id, CASE verdict WHEN 'interpretable' THEN 'y' ELSE 'n' END AS truth
 FROM review_entry WHERE truth_id = %s{part}
@@ -49,7 +44,7 @@ WHERE i.project_id = %s
 
 @dataclass(frozen=True)
 class Words:
-    """Directions as words, as a statement's head: `WITH … worded (direction_id, matrix_id, side, index, sign, word)`."""
+    """Directions as words, as a statement's head: `WITH … worded (direction_id, matrix_id, side, vector, word)`."""
 
     head: str
     parameters: Sequence[Any]
@@ -77,25 +72,25 @@ class Words:
         return [(pk, word) for pk, word in rows]
 
 
-def set_words(truth: int, part: str, judges: Sequence[int], rule: str, without: Collection[int] = ()) -> Words:
-    """Of a ground-truth set, one part of it ("" for both), without some directions."""
+def set_words(truth: int, part: str, judges: Mapping[int, str], without: Collection[int] = ()) -> Words:
+    """Of a ground-truth set, one part of it ("" for both), without some directions; `judges` map to their rules."""
     reference = _SET.format(part=" AND part = %s" if part else "")
-    return _words(reference, [truth, *([part] if part else [])], judges, rule, without)
+    return _words(reference, [truth, *([part] if part else [])], judges, without)
 
 
-def project_words(source: str, project: int, judges: Sequence[int], rule: str, without: Collection[int] = ()) -> Words:
+def project_words(source: str, project: int, judges: Mapping[int, str], without: Collection[int] = ()) -> Words:
     """Of all that a project's people or reviewers have settled."""
-    return _words(_PROJECT, [source, project], judges, rule, without)
+    return _words(_PROJECT, [source, project], judges, without)
 
 
-def _words(
-    reference: str, parameters: Sequence[Any], judges: Sequence[int], rule: str, without: Collection[int]
-) -> Words:
+def _words(reference: str, parameters: Sequence[Any], judges: Mapping[int, str], without: Collection[int]) -> Words:
     left_out = f"WHERE r.direction_id NOT IN ({', '.join(['%s'] * len(without))})" if without else ""
-    letters = " || ".join(f"COALESCE(max(CASE WHEN judge_id = {int(pk)} THEN letter END), '-')" for pk in judges)
+    letters = " || ".join(
+        f"COALESCE(max(CASE WHEN judge_id = {int(pk)} THEN {_LETTER[rule]} END), '-')" for pk, rule in judges.items()
+    )
     head = f"""
     WITH reference AS MATERIALIZED ({reference}), said AS (
-      SELECT direction_id, judge_id, {_LETTER[rule]} AS letter FROM (
+      SELECT direction_id, judge_id, v, a FROM (
         SELECT j.direction_id, j.judge_id, j.verdict AS v,
           (SELECT answer FROM judgements_verification c WHERE c.judgement_id = j.id ORDER BY c.id DESC LIMIT 1) AS a,
           row_number() OVER (PARTITION BY j.direction_id, j.judge_id ORDER BY j.id DESC) AS nth

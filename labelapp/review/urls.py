@@ -1,6 +1,6 @@
 from django.urls import path
 
-from labelapp.review import aggregation_views, queue_views, truth_views, views
+from labelapp.review import aggregation_views, lab_views, queue_views, truth_views, views
 
 app_name = "review"
 urlpatterns = [
@@ -14,6 +14,7 @@ urlpatterns = [
     path("<slug:slug>/disagreements/<str:opaque_id>/decide/", queue_views.decide, name="decide"),
     path("<slug:slug>/aggregation/", aggregation_views.aggregation, name="aggregation"),
     path("<slug:slug>/aggregation/start/", aggregation_views.start, name="aggregate"),
+    path("<slug:slug>/lab/", lab_views.prompt_lab, name="lab"),
     path("<slug:slug>/truth/", truth_views.truths, name="truths"),
     path("<slug:slug>/truth/freeze/", truth_views.freeze, name="freeze"),
     path("<slug:slug>/truth/<slug:name>/<int:version>/", truth_views.truth, name="truth"),
