@@ -44,9 +44,20 @@ JUDGEMENTS_SHARE = 10  # one judgement for so many directions; half are people's
 START_SECONDS = 60
 
 
+READOUTS = f"""CREATE TEMPORARY TABLE readout AS
+    SELECT n, '[' || string_agg('" word' || n || 'of' || i || '"', ',') || ']' AS tokens
+    FROM generate_series(0, 999) n, generate_series(1, {TOKENS}) i GROUP BY n"""
+
+
 def run(bench: Bench) -> None:
     options = arguments(bench.arguments)
-    bench.libraries += ["Django", "psycopg", "gunicorn"]
+    bench.libraries.append("gunicorn")
+    with_postgres(bench, lambda url, directory: measure(bench, options, url, directory))
+
+
+def with_postgres(bench: Bench, work: Callable[[str, Path], None]) -> None:
+    """Do some work with a private PostgreSQL: its URL and its folder."""
+    bench.libraries += ["Django", "psycopg"]
     services = importlib.import_module("tests.support.services")
     if "PostgreSQL" in services.missing_parts():
         raise SystemExit("bench: PostgreSQL is missing; Debian's package postgresql brings it.")
@@ -54,7 +65,7 @@ def run(bench: Bench) -> None:
     server = services.PrivatePostgres(directory, durable=True)
     try:
         server.start()
-        measure(bench, options, server.url, directory)
+        work(server.url, directory)
     finally:
         server.stop()
         shutil.rmtree(directory, ignore_errors=True)
@@ -69,8 +80,7 @@ def arguments(given: Any) -> argparse.Namespace:
 
 
 def measure(bench: Bench, options: argparse.Namespace, url: str, directory: Path) -> None:
-    data = Path(tempfile.mkdtemp(prefix="tealeaves-bench-data-"))
-    try:
+    with data_folder() as data:
         prepare_django(url, data)
         large = Database(url, "large", options.directions)
         small = Database(url, "small", min(SMALL, options.directions))
@@ -84,6 +94,13 @@ def measure(bench: Bench, options: argparse.Namespace, url: str, directory: Path
         )
         one_person(bench, large, small, options.answers)
         many_people(bench, large, options.each, data)
+
+
+@contextmanager
+def data_folder() -> Iterator[Path]:
+    data = Path(tempfile.mkdtemp(prefix="tealeaves-bench-data-"))
+    try:
+        yield data
     finally:
         shutil.rmtree(data, ignore_errors=True)
 
@@ -173,9 +190,7 @@ class Database:
                  control_seed, singular_values, rank, n_vectors, top, vectors, created_at)
                SELECT 1, 'mlp_out.' || n, 'mlp_out', n, 'raw', 'svd', 0, '', 0, '\\x0000803f', 64, {VECTORS}, {TOKENS},
                  '{{}}', now() FROM generate_series(0, {(self.directions - 1) // (2 * VECTORS)}) n""",
-            f"""CREATE TEMPORARY TABLE readout AS
-               SELECT n, '[' || string_agg('" word' || n || 'of' || i || '"', ',') || ']' AS tokens
-               FROM generate_series(0, 999) n, generate_series(1, {TOKENS}) i GROUP BY n""",
+            READOUTS,
             f"""INSERT INTO atlas_direction (matrix_id, side, index, sign, singular_value, tokens, scores)
                SELECT (SELECT min(id) FROM atlas_matrix) + m / {2 * VECTORS}, 'write', m % {2 * VECTORS} / 2,
                  CASE m % 2 WHEN 0 THEN '+' ELSE '-' END, 1, tokens, decode(repeat('0000803f', {TOKENS}), 'hex')
@@ -186,13 +201,13 @@ class Database:
                  {self.items / self.directions}, false, 0, true
                FROM (SELECT id FROM atlas_direction ORDER BY md5(id::text || 'drawn') LIMIT {self.items}) drawn""",
             f"UPDATE labelling_item SET n_judged = {OVERLAP}, is_open = false WHERE position < {self.done}",
-            self.judgements(
+            judgements(
                 f"'{project.source}'", f"{first} + (position * {OVERLAP} + k) % {PEOPLE}",
                 f"""labelling_item, generate_series(0, {OVERLAP - 1}) k WHERE position < {self.done}
                     ORDER BY position, k""",
                 "direction_id",
             ),
-            self.judgements(
+            judgements(
                 "'run:1'", str(machine.pk),
                 f"atlas_direction ORDER BY id LIMIT {self.directions // JUDGEMENTS_SHARE // 2}", "id",
             ),
@@ -204,17 +219,17 @@ class Database:
         with self.connection.cursor() as cursor:
             cursor.execute("VACUUM ANALYZE")
 
-    @staticmethod
-    def judgements(source: str, judge: str, rows: str, direction: str) -> str:
-        return f"""INSERT INTO judgements_judgement (direction_id, judge_id, source, current, blind, verdict, label,
-              kind, reason, misfits, tokens_shown, guidelines_version, seconds, evidence, created_at)
-            SELECT {direction}, {judge}, {source}, true, true, 'interpretable', 'words of one kind',
-              'topic', '', '[]', 15, 1, 6, '{{}}', now() - interval '1 hour' FROM {rows}"""
-
     def execute(self, *statements: str) -> None:
         with self.connection.cursor() as cursor:
             for statement in statements:
                 cursor.execute(statement)
+
+
+def judgements(source: str, judge: str, rows: str, direction: str, verdict: str = "'interpretable'") -> str:
+    return f"""INSERT INTO judgements_judgement (direction_id, judge_id, source, current, blind, verdict, label,
+          kind, reason, misfits, tokens_shown, guidelines_version, seconds, evidence, created_at)
+        SELECT {direction}, {judge}, {source}, true, true, {verdict}, 'words of one kind',
+          'topic', '', '[]', 15, 1, 6, '{{}}', now() - interval '1 hour' FROM {rows}"""
 
 
 class Person:
@@ -270,10 +285,7 @@ def one_person(bench: Bench, large: Database, small: Database, answers: int) -> 
                 times[name].append(1000 * spent)
     statements = people["large"].queries()
     sign_in = [it for it in statements if "django_session" in it or 'FROM "accounts_user"' in it]
-    rows = [
-        [name, f"{people[name].database.directions}", *map(ms, (statistics.median(found), p95(found), max(found)))]
-        for name, found in sorted(times.items())
-    ]
+    rows = [[name, f"{people[name].database.directions}", *row_of(found)] for name, found in sorted(times.items())]
     bench.table(["database", "directions", "median ms", "95th percentile ms", "longest ms"], rows)
     bench.note(f"Queries of one answer: {len(statements)}, {len(sign_in)} of them for who is signed in.")
     median = {name: statistics.median(found) for name, found in times.items()}
@@ -406,6 +418,11 @@ def gunicorn(database: Database) -> Iterator[int]:
 
 def p95(values: list[float]) -> float:
     return statistics.quantiles(values, n=20)[-1] if len(values) > 1 else float("nan")
+
+
+def row_of(found: list[float]) -> list[str]:
+    """Median, 95th percentile and longest."""
+    return [ms(statistics.median(found)), ms(p95(found)), ms(max(found))]
 
 
 def ms(value: float) -> str:

@@ -15,6 +15,7 @@ from labelapp.atlas.keys import KeyFormError, matrix_key_parse
 from labelapp.atlas.selectors import NotStoredError, matrix_get, model_get
 from labelapp.atlas.views import not_found
 from labelapp.figures.files import file_name, plot_response
+from labelapp.figures.kinds import KINDS
 from labelapp.figures.panels import spectrum_context, spectrum_options
 from labelapp.figures.selectors import Claim, claims, claims_by_rule, spectra
 from labelapp.figures.specs import fraction_spec, spectrum_spec
@@ -28,13 +29,15 @@ FRACTION_HEADER = (
 
 
 @require_GET
-def index(request: SignedInRequest) -> HttpResponse:
+def machines(request: SignedInRequest) -> HttpResponse:
+    """What each machine says of each model, on its own."""
     rule = request.GET.get("rule", "")
     context = {
         "groups": claims_by_rule(claims(viewer=request.user), rule if rule in RULES else ""),
         "baseline": Judge.Type.BASELINE.value,
+        "kinds": KINDS.values(),
     }
-    return render(request, "figures/index.html", context)
+    return render(request, "figures/machines.html", context)
 
 
 @require_GET

@@ -13,7 +13,7 @@ from django.utils.text import slugify
 
 from labelapp.accounts.models import User
 from labelapp.atlas.models import Direction, Model
-from labelapp.atlas.selection import MatrixSelection, directions_selected
+from labelapp.atlas.selection import MatrixSelection
 from labelapp.labelling.design import ALL_OF_THEM, SIMPLE_RANDOM, Design, design_check, design_from_json
 from labelapp.labelling.drawing import Plan, Population, plan_make, population_of
 from labelapp.labelling.errors import LabellingError
@@ -173,16 +173,13 @@ def demo_project_ensure(*, model: Model, owner: User) -> Project:
     """The demo's project: a sample over all circuits and layers of the demo model. It is made once."""
     if project := Project.objects.filter(slug=DEMO_SLUG).first():
         return project
-    directions = directions_selected(model, MatrixSelection()).filter(index__lt=DEMO_VECTORS)
-    return project_create(
-        name="Demo",
-        slug=DEMO_SLUG,
-        owner=owner,
-        directions=directions,
-        guidelines=DEMO_GUIDELINES,
-        n=DEMO_ITEMS,
-        seed=DEMO_SEED,
-    )
+    selection = ItemSelection((model.slug,), MatrixSelection(), indices=tuple(range(DEMO_VECTORS)))
+    n = min(DEMO_ITEMS, selection.directions().count())
+    design = Design(selection, n=n, seed=DEMO_SEED)
+    with transaction.atomic():
+        return project_open(
+            project_draft(name="Demo", slug=DEMO_SLUG, owner=owner, guidelines=DEMO_GUIDELINES, design=design)
+        )
 
 
 def _create(*, name: str, slug: str, owner: User, guidelines: str, **fields: Any) -> Project:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import betaincinv, stdtrit
 
+from labelapp.statistics.clusters import cluster_codes
 from labelapp.statistics.estimation import (
     Estimate,
     Floats,
@@ -152,5 +153,5 @@ def design_effect(residual: Floats, weight: Floats, clusters: Sequence[Hashable]
         raise ValueError("Every label needs its cluster.")
     scaled = weight * residual
     single = float((scaled**2).sum())
-    sums = np.bincount(np.unique(np.array(clusters), return_inverse=True)[1], weights=scaled)
+    sums = np.bincount(cluster_codes(clusters, len(residual))[0], weights=scaled)
     return max(1.0, float((sums**2).sum()) / single) if single > 0 else 1.0

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -108,13 +109,39 @@ def corrected_over_layers(
     human, machine, told = (np.asarray(it, dtype=np.float64) for it in (h, f, census))
     if not len(human) == len(machine) == len(layers) or len(told) != len(census_layers):
         raise ValueError("Every label and every direction of the census needs its verdict and its layer.")
-    if not set(layers) <= set(census_layers):
+    yes: dict[Hashable, float] = defaultdict(float)
+    for layer, verdict in zip(census_layers, told, strict=True):
+        yes[layer] += verdict
+    sizes = Counter(census_layers)
+    return counted_over_layers(
+        human, machine, layers, yes, sizes, confidence=confidence, resamples=resamples, seed=seed
+    )
+
+
+def counted_over_layers(
+    h: ArrayLike,
+    f: ArrayLike,
+    layers: Sequence[Hashable],
+    yes: Mapping[Hashable, float],
+    sizes: Mapping[Hashable, int],
+    *,
+    confidence: float = 0.95,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Estimate:
+    """`corrected_over_layers` from a census that is counted: of each layer how many directions there are, and of how
+    many the machine says yes.
+    """
+    human, machine = (np.asarray(it, dtype=np.float64) for it in (h, f))
+    if not len(human) == len(machine) == len(layers):
+        raise ValueError("Every label needs its verdicts and its layer.")
+    if not set(layers) <= set(sizes):
         raise ValueError("A label is of a layer that the census does not have.")
     labelled = np.column_stack([np.ones(len(human)), human, machine, human * machine, machine**2])
-    rows = np.zeros((len(human) + len(told), 7))
+    rows = np.zeros((len(human) + len(sizes), 7))
     rows[: len(human), :5] = labelled
-    rows[len(human) :, 5], rows[len(human) :, 6] = 1, told
-    sums = cluster_sums(rows, [*layers, *census_layers])
+    rows[len(human) :, 5:] = [[size, yes.get(layer, 0)] for layer, size in sizes.items()]
+    sums = cluster_sums(rows, [*layers, *sizes])
 
     def estimate(totals: Floats) -> Floats:
         with np.errstate(divide="ignore", invalid="ignore"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,7 @@ from labelapp.statistics.clusters import cluster_codes
 from labelapp.statistics.estimation import Floats
 
 DRAWS = 1999
+TOLD_EVERY = 50
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ def within_matrix(
     *,
     draws: int = DRAWS,
     seed: int = 0,
+    on_draw: Callable[[int, int], object] | None = None,
 ) -> WithinMatrix:
     """The mean cosine within matrices against across them, with a permutation test.
 
@@ -48,7 +50,8 @@ def within_matrix(
 
     vectors: [n, d], what stands for each direction, such as the mean embedding of its tokens; lengths do not matter.
     One row a vector, not an end: two ends of one vector are no two directions. matrices, strata: [n]. None where there
-    is no pair of either sort. Raises ValueError for a zero vector or where shapes disagree.
+    is no pair of either sort. on_draw is told now and then how many of the draws are done.
+    Raises ValueError for a zero vector or where shapes disagree.
     """
     rows = np.asarray(vectors, dtype=np.float64)
     if rows.ndim != 2 or len(rows) != len(matrices) or (strata is not None and len(strata) != len(rows)):
@@ -69,9 +72,11 @@ def within_matrix(
     rng = np.random.default_rng(seed)
     blocks = _blocks(strata, n)
     # Within and across share one sum, so the sum within alone orders the draws.
-    beaten = sum(
-        float(_group_sums(unit, _dealt(places, blocks, rng), count).sum()) >= inner - 1e-9 for _ in range(draws)
-    )
+    beaten = 0
+    for draw in range(draws):
+        beaten += float(_group_sums(unit, _dealt(places, blocks, rng), count).sum()) >= inner - 1e-9
+        if on_draw is not None and draw % TOLD_EVERY == 0:
+            on_draw(draw, draws)
     each = [float(s / (m * (m - 1))) if m > 1 else None for s, m in zip(sums, sizes, strict=True)]
     across = (all_pairs - inner) / (n * (n - 1) - pairs)
     return WithinMatrix(n, count, inner / pairs, across, (1 + beaten) / (1 + draws), each)

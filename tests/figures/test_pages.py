@@ -54,7 +54,7 @@ def rows_of(response):
 
 def test_nobody_is_led_to_the_sign_in(client, matrix):
     for name, args in (
-        ("index", []),
+        ("machines", []),
         ("spectrum", ["tiny/ov.0.0"]),
         ("spectrum_file", ["csv", "tiny/ov.0.0"]),
         ("fraction_file", ["csv", "tiny", "1-labeler"]),
@@ -63,12 +63,12 @@ def test_nobody_is_led_to_the_sign_in(client, matrix):
 
 
 def test_without_verdicts_the_page_teaches(owner_client):
-    assert "start the offline baseline" in content(owner_client, "index")
+    assert "start the offline baseline" in content(owner_client, "machines")
 
 
 def test_a_claim_names_all_that_it_hangs_on(owner_client, model):
     judged(model, 0, [YES] * 65 + [NO] * 35 + [UNPARSED] * 3)
-    page = content(owner_client, "index")
+    page = content(owner_client, "machines")
     for part in (
         "65.0 %", "55.3 to 73.6, Wilson 95 %", "n = 100 ends", "rule labeler, version 1", "this census",
         "machine verdicts of the offline baseline", "at a rate of 0.05", "3 ends unsure, unparsed or failed",
@@ -96,7 +96,7 @@ def test_where_nothing_was_parsed_the_states_are_still_counted(owner_client, mod
     judged(model, 1, [UNPARSED, UNPARSED])
     (claim,) = claims()
     assert (claim.whole.n, claim.whole.left_out) == (1, 2)
-    assert "2 ends unsure, unparsed or failed" in content(owner_client, "index")
+    assert "2 ends unsure, unparsed or failed" in content(owner_client, "machines")
 
 
 def test_people_and_noise_make_no_census(owner, model):
@@ -110,7 +110,7 @@ def test_people_and_noise_make_no_census(owner, model):
 def test_the_queries_do_not_grow(owner_client, model, django_assert_max_num_queries):
     def queries():
         with django_assert_max_num_queries(20) as captured:
-            content(owner_client, "index")
+            content(owner_client, "machines")
         return len(captured)
 
     judged(model, 0, [YES, NO])
@@ -228,14 +228,14 @@ def test_the_rules_stand_side_by_side_and_one_is_drawn(owner_client, model):
         verifier=verifier,
         verifications={it.pk: answer for it, answer in zip(directions, ("yes", "yes", "no", "yes"), strict=True)},
     )
-    html = content(owner_client, "index")
+    html = content(owner_client, "machines")
     assert html.count("Says interpretable when") == 1 and "rule both, version 1" in html
     for rule in ("labeler@1", "verifier@1", "both@1", "both_specific@1"):
         assert f">{rule}</a>" in html
     assert "50.0 %" in html and f"{labeler.pk}-both" in html and f"{labeler.pk}-labeler" not in html
-    html = content(owner_client, "index", query="?rule=both_specific")
+    html = content(owner_client, "machines", query="?rule=both_specific")
     assert "rule both_specific, version 1" in html and f"{labeler.pk}-both_specific" in html
-    assert "rule both, version 1" in content(owner_client, "index", query="?rule=nonsense")
+    assert "rule both, version 1" in content(owner_client, "machines", query="?rule=nonsense")
 
 
 def test_the_spectra_of_the_variants_of_one_matrix_lie_over_one_another(owner_client, model, matrix):

@@ -16,8 +16,9 @@ from labelapp.exchange.imports import readouts_import as service_readouts_import
 from labelapp.exchange.models import Export, Import
 from labelapp.exchange.services import export_write as service_export_write
 from labelapp.exchange.subjects import ExportError
+from labelapp.figures.services import figure_keep, figure_of_job
 from labelapp.jobs.models import Job
-from labelapp.jobs.services import job_completion
+from labelapp.jobs.services import job_completion, job_progress_set
 from labelapp.review.aggregation import AggregationError, aggregation_write, votes_of
 from labelapp.review.models import Aggregation
 from workers.llm.errors import LlmError
@@ -71,3 +72,11 @@ def run_estimate(job: Job) -> None:
     estimate = planned_estimate(planned, ProgressReport(job).step)
     with job_completion(job):
         PlannedRun.objects.filter(pk=planned.pk).update(estimate=estimate)
+
+
+@job_task("workers.tasks.export.figure_compute", user_errors=lambda: (SelectionError,))
+def figure_compute(job: Job) -> None:
+    """Compute a figure that a page would wait too long for, and store it."""
+    kind, query, computed, stamp = figure_of_job(job, lambda percent: job_progress_set(job, done=percent))
+    with job_completion(job):
+        figure_keep(kind=kind, query=query, computed=computed, stamp=stamp, user=job.created_by)

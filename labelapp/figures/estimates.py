@@ -1,0 +1,298 @@
+"""The fraction interpretable of a slice, by every estimator that fits its design: for pages, plots and reports.
+
+`estimates(query)` is the way in. It trusts its caller to have checked who may see the project.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from labelapp.figures.census import (
+    LAYER,
+    MODEL,
+    Place,
+    Slice,
+    added,
+    census,
+    machines,
+    rule_chosen,
+)
+from labelapp.figures.people import Labelled, Sample, project_slice, sample_of
+from labelapp.figures.query import CENSUS, ENDS, NONE, Query
+from labelapp.judgements.models import Judge
+from labelapp.judgements.rules import Rule
+from labelapp.judgements.tables import Tally
+from labelapp.labelling.models import Project
+from labelapp.statistics.estimation import Estimate, human_only, score_bounds
+
+if TYPE_CHECKING:
+    from labelapp.statistics.fraction import FractionEstimate
+
+PERSON, MACHINE, CORRECTED = "person", "machine", "corrected"
+MACHINE_ONLY = "machine alone"
+TOO_FEW = "{n} labels of people are too few for an interval that says anything: at least {least} are needed."
+NO_VERDICT = "The machine gave none of these directions a yes or no."
+NO_CONTROLS_OF_PEOPLE = (
+    "No control was mixed among the items, so nobody knows how often these people see meaning in noise. "
+    "A project's selection may name controls."
+)
+NO_CONTROLS_OF_MACHINE = (
+    "The machine has judged no control of this selection, so nobody knows how often it sees meaning in noise. "
+    "Decompose controls, and run the judge over them."
+)
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A query's names as rows; `of` is the census that is meant."""
+
+    query: Query
+    of: Slice
+    judge: Judge | None
+    rule: Rule | None
+    project: Project | None
+    progress: Callable[[int], object] = lambda percent: None  # told by what takes long
+
+
+@dataclass(frozen=True)
+class Line:
+    """One estimate as a page shows it; `source` is whose word it is: person, machine, corrected."""
+
+    source: str
+    estimate: Estimate
+
+
+@dataclass(frozen=True)
+class Estimates:
+    """Every estimate of one slice side by side. What cannot be said is None in it, with the sentence why."""
+
+    resolved: Resolved
+    counts: Mapping[Place, Tally]  # of the machine, by model and layer
+    sample: Sample
+    recommended: Line
+    why: str
+    lines: Sequence[Line]  # the recommended one is not among them
+    control: Line  # the same judges on noise
+    net: Line
+    correlation: float | None = None
+    notes: Sequence[str] = field(default_factory=list)
+
+    @property
+    def census(self) -> Tally:
+        return added(list(self.counts.values()))
+
+    @property
+    def n_labels(self) -> int:
+        return len(self.sample.rows)
+
+
+def resolve(query: Query) -> Resolved:
+    """A project that is not there counts as none; a judge that is not there, as the usual one."""
+    project = None
+    if query.project and query.project != NONE:
+        project = Project.objects.filter(slug=query.project).first()
+    of = project_slice(query, project) if project else Slice((query.selection,))
+    if query.judge:
+        judge = Judge.objects.filter(pk=query.judge).exclude(type=Judge.Type.PERSON).first()
+    else:
+        judge = next(iter(machines(of)), None)
+    return Resolved(query, of, judge, rule_chosen(judge, query.rule) if judge else None, project)
+
+
+def estimates(query: Query) -> Estimates:
+    """All estimates of the fraction interpretable of what a query names. Raises SelectionError."""
+    return estimates_of(resolve(query))
+
+
+def estimates_of(resolved: Resolved) -> Estimates:
+    """The same of a query whose names are resolved."""
+    query, judge, rule = resolved.query, resolved.judge, resolved.rule
+    counts: dict[Place, Tally] = {}
+    if judge and rule:
+        counts = census(resolved.of, judge, rule, (MODEL, LAYER), query.unit)
+    sample = sample_of(query, resolved.project, judge, rule) if resolved.project else Sample()
+    whole = added(list(counts.values()))
+    machine = Line(MACHINE, machine_estimate(query, whole, counts))
+    control = control_line(resolved, sample)
+    if not sample.rows:
+        why = sample.refusal if resolved.project else "No project is chosen, so no person's verdict takes part."
+        net = Line(MACHINE, net_estimate(machine.estimate, control.estimate))
+        return Estimates(resolved, counts, sample, machine, why, [], control, net)
+    return _with_people(resolved, sample, counts, machine, control)
+
+
+def _with_people(
+    resolved: Resolved, sample: Sample, counts: Mapping[Place, Tally], machine: Line, control: Line
+) -> Estimates:
+    query, whole = resolved.query, added(list(counts.values()))
+    rows = [it for it in sample.rows if it.machine != "not judged"] if whole.n else []
+    notes = []
+    if rows and len(rows) < len(sample.rows):
+        notes.append(f"{len(sample.rows) - len(rows)} labels lie on directions that the machine has not judged.")
+    person = Line(PERSON, person_estimate(sample.rows, sample))
+    others = [machine]
+    correlation = None
+    if not rows:
+        recommended, why = person, "No machine has judged these directions: people alone."
+    elif query.estimand != CENSUS:
+        recommended, why = _over_layers(rows, counts, sample)
+        others += [person]
+    else:
+        found = corrected_estimate(rows, whole, sample)
+        recommended, why, correlation = (
+            Line(_source(found.recommended), found.recommended),
+            found.why,
+            found.correlation,
+        )
+        others += [Line(_source(it), it) for it in found.others]
+        if found.n < 10:
+            others.append(person)
+    others += _from_elsewhere(query, whole, resolved)
+    net = net_estimate(recommended.estimate, control.estimate)
+    return Estimates(
+        resolved, counts, sample, recommended, why, others, control, Line(recommended.source, net), correlation, notes
+    )
+
+
+def corrected_estimate(rows: Sequence[Labelled], whole: Tally, sample: Sample) -> FractionEstimate:
+    """`statistics.fraction` on these labels, in the census that a tally counts."""
+    from labelapp.statistics.fraction import fraction_estimate
+
+    probabilities = None if sample.has_equal_pi else [it.pi * sample.completion for it in rows]
+    return fraction_estimate(
+        [float(it.human) for it in rows],
+        [code(it.machine) for it in rows],
+        strata(whole),
+        pi=probabilities,
+        clusters=[it.vector for it in rows],
+    )
+
+
+def person_estimate(rows: Sequence[Labelled], sample: Sample) -> Estimate:
+    """People alone: Wilson's interval, over vectors where both ends of some are there, Hájek's where π differs."""
+    from labelapp.statistics.clusters import clustered_share
+    from labelapp.statistics.fraction import MINIMUM
+    from labelapp.statistics.weighting import ipw_human
+
+    name, n = "human only (Wilson)", len(rows)
+    if n < MINIMUM:
+        return Estimate(name, n, why=TOO_FEW.format(n=n, least=MINIMUM))
+    verdicts = [float(it.human) for it in rows]
+    if not sample.has_equal_pi:
+        return ipw_human(verdicts, [it.pi * sample.completion for it in rows])
+    if len({it.vector for it in rows}) == n:
+        return human_only(verdicts)
+    share = clustered_share(verdicts, [it.vector for it in rows])
+    return Estimate("human only (Wilson, vectors)", n, share.value, share.low, share.high, tuning=0.0)
+
+
+def machine_estimate(query: Query, whole: Tally, counts: Mapping[Place, Tally] | None = None) -> Estimate:
+    """The machine's own share. Its interval is for what the census stands for, as if the two ends of each vector
+    always agreed: n / 2 vectors where both signs are in it, which is never too short.
+
+    With the estimand of layers, a bootstrap over them. `counts` by model and layer.
+    """
+    n = whole.n
+    if not n:
+        return Estimate(MACHINE_ONLY, 0, why=NO_VERDICT)
+    if query.estimand != CENSUS and counts is not None:
+        from labelapp.statistics.resampling import over_layers
+
+        layers = [it for it in counts.values() if it.n]
+        return over_layers([it.interpretable for it in layers], [it.n for it in layers])
+    value = whole.interpretable / n
+    low, high = score_bounds(value, max(n / ends_of_a_vector(query), 1.0))
+    return Estimate(MACHINE_ONLY, n, value, float(low), float(high))
+
+
+def ends_of_a_vector(query: Query) -> int:
+    return 1 if query.unit != ENDS or query.sign in ("+", "-") else 2
+
+
+def control_line(resolved: Resolved, sample: Sample) -> Line:
+    """How often noise passes: people's rate where people take part, else the machine's, measured or by construction."""
+    judge, rule, query = resolved.judge, resolved.rule, resolved.query
+    if sample.rows:
+        if not sample.controls:
+            return Line(PERSON, Estimate("controls, people", 0, why=NO_CONTROLS_OF_PEOPLE))
+        found = person_estimate(sample.controls, Sample())
+        return Line(PERSON, found)
+    if judge is None or rule is None:
+        return Line(MACHINE, Estimate("controls, machine", 0, why=NO_CONTROLS_OF_MACHINE))
+    noise = control_tally(resolved.of, judge, rule, query.unit)
+    if noise.n:
+        return Line(MACHINE, machine_estimate(query.change(estimand=CENSUS), noise))
+    alpha = judge.parameters.get("alpha") if judge.type == Judge.Type.BASELINE else None
+    if isinstance(alpha, int | float):
+        return Line(MACHINE, Estimate("controls, by construction", 0, float(alpha), float(alpha), float(alpha)))
+    return Line(MACHINE, Estimate("controls, machine", 0, why=NO_CONTROLS_OF_MACHINE))
+
+
+def control_tally(of: Slice, judge: Judge, rule: Rule, unit: str = ENDS) -> Tally:
+    """The machine on noise of the same matrices, whenever it was made."""
+    found = census(Slice(of.of_variant(controls=()).selections), judge, rule, ("matrix__control",), unit)
+    return added([it for (control,), it in found.items() if control])
+
+
+def net_estimate(fraction: Estimate, control: Estimate) -> Estimate:
+    """(p − c)/(1 − c)."""
+    from labelapp.statistics.contrasts import net_of_control
+
+    return net_of_control(fraction, control)
+
+
+def strata(whole: Tally) -> dict[Hashable, int]:
+    """The census as `fraction_estimate` takes it: 1, 0 and the machine's other answers."""
+    counts: Counter[Hashable] = Counter()
+    for verdict, n in whole._asdict().items():
+        counts[code(verdict)] += n
+    return {kind: n for kind, n in counts.items() if n}
+
+
+def code(verdict: str) -> Hashable:
+    return {"interpretable": 1, "not_interpretable": 0}.get(verdict, verdict)
+
+
+def _over_layers(rows: Sequence[Labelled], counts: Mapping[Place, Tally], sample: Sample) -> tuple[Line, str]:
+    from labelapp.statistics.resampling import counted_over_layers
+
+    name = "difference, bootstrap over layers"
+    if not sample.has_equal_pi:
+        why = (
+            "Layers as a sample need items that were drawn with equal probability; choose this census as the estimand."
+        )
+        return Line(CORRECTED, Estimate(name, len(rows), why=why)), why
+    two_valued = [it for it in rows if code(it.machine) in (0, 1)]
+    found = counted_over_layers(
+        [float(it.human) for it in two_valued],
+        [float(code(it.machine)) for it in two_valued],  # type: ignore[arg-type]
+        [(it.model, it.layer) for it in two_valued],
+        {place: it.interpretable for place, it in counts.items()},
+        {place: it.n for place, it in counts.items() if it.n},
+    )
+    why = "Layers were drawn again, whole, with their labels and their part of the census."
+    return Line(CORRECTED, found), found.why or why
+
+
+def _from_elsewhere(query: Query, whole: Tally, resolved: Resolved) -> list[Line]:
+    """Rogan and Gladen's estimate, where another project calibrates the machine."""
+    from labelapp.statistics.weighting import rogan_gladen
+
+    if not query.calibration or query.calibration in (NONE, query.project) or not whole.n:
+        return []
+    project = Project.objects.filter(slug=query.calibration).first()
+    if project is None or resolved.judge is None or resolved.rule is None:
+        return []
+    rows = sample_of(Query(truth=query.truth), project, resolved.judge, resolved.rule).rows
+    pairs = Counter((it.human, code(it.machine)) for it in rows if code(it.machine) in (0, 1))
+    yes, no = pairs[True, 1] + pairs[True, 0], pairs[False, 1] + pairs[False, 0]
+    found = rogan_gladen(whole.interpretable / whole.n, whole.n, pairs[True, 1], yes, pairs[False, 0], no)
+    return [Line(CORRECTED, found)]
+
+
+def _source(estimate: Estimate) -> str:
+    alone = estimate.method.startswith(("human only", "IPW human only"))
+    return PERSON if alone else CORRECTED

@@ -1,0 +1,110 @@
+"""How the judgements are distributed: shares of every verdict, open ones too, of the machine and of people."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+from labelapp.atlas.models import Model
+from labelapp.atlas.presentation import CIRCUIT_NAMES
+from labelapp.figures import plots
+from labelapp.figures.census import CIRCUIT, MODEL, Place, tally
+from labelapp.figures.estimates import MACHINE, PERSON, Resolved
+from labelapp.figures.kinds.base import Computed, Kind, Point, inputs_of
+from labelapp.figures.kinds.series import NOTHING, gathered
+from labelapp.figures.people import project_slice
+from labelapp.figures.words import percent
+from labelapp.judgements.models import Judge, Judgement, Verdict
+from labelapp.judgements.models import Kind as YesKind
+from labelapp.judgements.tables import Tally
+
+VERDICTS = [str(Verdict(value).label) for value in Verdict.values]
+
+
+def compute(resolved: Resolved) -> Computed:
+    by = (MODEL, CIRCUIT)
+    counts, sample = gathered(resolved, by)
+    people = _people_counted(resolved)
+    inputs = inputs_of(resolved, ("model_id", "circuit"), counts, sample)
+    models = Model.objects.in_bulk({it[0] for it in (*counts, *people)})
+    points = []
+    for source, found in ((MACHINE, counts), (PERSON, people)):
+        for (model, circuit), counted in sorted(found.items()):
+            if sum(counted):
+                points += _bar(source, models[model], circuit, counted)
+    if not points:
+        return Computed(refusal=NOTHING, inputs=inputs)
+    notes = ["Unsure, unparsed and failed answers are states of their own, and never counted as a no."]
+    if kinds := _kinds(resolved):
+        notes.append("What sort of yes people gave: " + ", ".join(kinds) + ".")
+    if people:
+        notes.append(
+            "People's bars count every judgement, several on one direction too; exploration items are in them."
+        )
+    return Computed(points, sentence(counts.values(), people.values()), notes, inputs=inputs)
+
+
+def _bar(source: str, model: Model, circuit: str, counted: Tally) -> list[Point]:
+    total = sum(counted)
+    name = f"{model} {CIRCUIT_NAMES[circuit]}, {'people' if source == PERSON else 'machine'}"
+    return [
+        Point(source, verdict, str(model), name, value=n / total, n=total, yes=n, cell=(model.pk, circuit))
+        for verdict, n in zip(VERDICTS, counted, strict=True)
+        if n
+    ]
+
+
+def _people_counted(resolved: Resolved) -> dict[Place, Tally]:
+    """What stands of the project's people, by model and circuit; controls aside. One query."""
+    found: dict[Place, Counter[str]] = {}
+    for model, circuit, verdict, n in _standing(resolved, "direction__matrix__model_id", "direction__matrix__circuit"):
+        found.setdefault((model, circuit), Counter())[verdict] += n
+    return {place: tally(counter) for place, counter in found.items()}
+
+
+def _standing(resolved: Resolved, *columns: str) -> Iterable[tuple[Any, ...]]:
+    from django.db.models import Count
+
+    if resolved.project is None:
+        return []
+    rows = Judgement.objects.filter(source=resolved.project.source, current=True, judge__type=Judge.Type.PERSON)
+    rows = rows.filter(project_slice(resolved.query, resolved.project).condition("direction__"))
+    counted: Iterable[tuple[Any, ...]] = rows.order_by().values_list(*columns, "verdict").annotate(n=Count("pk"))
+    return counted
+
+
+def _kinds(resolved: Resolved) -> list[str]:
+    counts = Counter(
+        {kind: n for kind, verdict, n in _standing(resolved, "kind") if kind and verdict == "interpretable"}
+    )
+    return [f"{YesKind(kind).label.lower()} {n:,}" for kind, n in counts.most_common()]
+
+
+def sentence(machine: Iterable[Tally], people: Iterable[Tally]) -> str:
+    parts = []
+    for name, tallies in (("The machine", list(machine)), ("People", list(people))):
+        total = Tally(*(sum(column) for column in zip(*tallies, strict=True))) if tallies else Tally()
+        if n := sum(total):
+            shares = [
+                f"{percent(count / n)} {verdict}" for verdict, count in zip(VERDICTS, total, strict=True) if count
+            ]
+            parts.append(f"{name}: {', '.join(shares)} of {n:,} judgements")
+    return ". ".join(parts) + "." if parts else ""
+
+
+def spec(computed: Computed, resolved: Resolved) -> dict[str, Any]:
+    return plots.stacked_spec(computed.points, verdicts=VERDICTS)
+
+
+KIND = Kind(
+    name="judgements",
+    title="Judgements",
+    question="What was said, and how often?",
+    explanation="The distribution of judgements: every verdict, and the answers that are none.",
+    compute=compute,
+    spec=spec,
+    filters=("model", "circuit", "layer", "index", "sign", "judge", "rule", "project"),
+    columns=("circuit", "source", "name", "value", "yes", "n"),
+    by=(MODEL, CIRCUIT),
+)

@@ -1,0 +1,182 @@
+"""Trends and contrasts corrected by people: against depth or index, MLP-in against MLP-out, model against model."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from labelapp.atlas.models import Model
+from labelapp.figures import plots
+from labelapp.figures.census import CIRCUIT, INDEX, LAYER, MODEL, Place
+from labelapp.figures.estimates import CORRECTED, MACHINE, PERSON, Resolved
+from labelapp.figures.kinds.base import Computed, Kind, Point, estimated, inputs_of
+from labelapp.figures.kinds.series import NOTHING, gathered
+from labelapp.figures.people import Labelled
+from labelapp.figures.words import points_words
+from labelapp.judgements.tables import Tally
+from labelapp.statistics.estimation import Estimate
+
+SLOPE = "slope"
+INDEX_STEP = 10
+UNEQUAL = (
+    "The items were drawn with unequal probability, and this regression takes them as equal: no trend is made of them. "
+    "Draw a simple random sample to state one."
+)
+NO_PEOPLE = "No person took part: the machine's own trend stands alone, and may be its error's."
+TWO_MODELS = "Choose two models below: the trend is the second one's fraction less the first one's."
+
+# From a place's columns to the covariate; None leaves the place out.
+Covariate = Callable[[Place], float | None]
+
+
+@dataclass(frozen=True)
+class Axis:
+    """What a trend is against."""
+
+    columns: tuple[str, ...]
+    value: Covariate
+    unit: str  # what the slope is per
+
+
+def compute(resolved: Resolved) -> Computed:
+    name = resolved.query.covariate
+    axis = axis_of(resolved)
+    if isinstance(axis, str):
+        return Computed(refusal=axis)
+    counts, sample = gathered(resolved, axis.columns)
+    inputs = inputs_of(resolved, [it.rpartition("__")[2] for it in axis.columns], counts, sample)
+    resolved.progress(40)
+    placed = {place: tally for place, tally in counts.items() if axis.value(place) is not None and tally.n}
+    if not placed:
+        return Computed(refusal=NOTHING, inputs=inputs)
+    points = [_machine_point(placed, axis)]
+    rows = [it for it in sample.rows if axis.value(it.place(axis.columns)) is not None]
+    rows = [it for it in rows if it.machine in ("interpretable", "not_interpretable")]
+    notes, warning = [], ""
+    if not rows:
+        notes.append(sample.refusal or NO_PEOPLE)
+    elif not sample.has_equal_pi:
+        notes.append(UNEQUAL)
+    else:
+        found, warning = _corrected(rows, placed, axis)
+        points = [*found, *points]
+    resolved.progress(90)
+    if left_out := len(sample.rows) - len(rows):
+        notes.append(f"{left_out:,} labels are left out: of another place, or without a yes or no of the machine.")
+    notes.append("The slope is of the best straight line, also where the fraction does not follow one.")
+    points = [it for it in points if it is not None]
+    return Computed(
+        points, sentence(resolved, points, axis), notes, inputs=inputs, extra={"warning": warning, "covariate": name}
+    )
+
+
+def axis_of(resolved: Resolved) -> Axis | str:
+    """The covariate, or the sentence why there is none."""
+    name = resolved.query.covariate
+    if name == "depth":
+        last = {pk: max(n - 1, 1) for pk, n in Model.objects.values_list("pk", "n_layers")}
+        return Axis(
+            (MODEL, LAYER),
+            lambda it: None if it[1] is None else it[1] / last[it[0]],
+            "from the first to the last layer",
+        )
+    if name == "index":
+        return Axis((INDEX,), lambda it: it[0] / INDEX_STEP, f"for {INDEX_STEP} indices")
+    if name == "circuit":
+        return Axis((CIRCUIT,), lambda it: {"mlp_in": 1.0, "mlp_out": 0.0}.get(it[0]), "MLP-in less MLP-out")
+    models = {model.slug: model.pk for model in Model.objects.order_by("name", "revision")}
+    chosen = [it for it in (resolved.query.model or tuple(models)) if it in models]
+    if len(chosen) != 2:
+        return TWO_MODELS
+    values = {models[chosen[0]]: 0.0, models[chosen[1]]: 1.0}
+    return Axis((MODEL,), lambda it: values.get(it[0]), f"{chosen[1]} less {chosen[0]}")
+
+
+def _machine_point(placed: Mapping[Place, Tally], axis: Axis) -> Point:
+    """The machine's own line, by least squares over its census; nothing corrects it, and it has no interval."""
+    x = np.array([axis.value(place) for place in placed], dtype=np.float64)
+    n = np.array([it.n for it in placed.values()], dtype=np.float64)
+    yes = np.array([it.interpretable for it in placed.values()], dtype=np.float64)
+    middle = (n * x).sum() / n.sum()
+    spread = (n * (x - middle) ** 2).sum()
+    point = Point(MACHINE, f"{SLOPE}, {axis.unit}", n=int(n.sum()), method="least squares on the census, not corrected")
+    if not spread:
+        return Point(
+            MACHINE, point.name, n=point.n, why="The directions do not differ in this: there is no trend to see."
+        )
+    slope = float(((x - middle) * yes).sum() / spread)
+    return Point(MACHINE, point.name, value=slope, n=point.n, method=point.method)
+
+
+def _corrected(rows: Sequence[Labelled], placed: Mapping[Place, Tally], axis: Axis) -> tuple[list[Point], str]:
+    from labelapp.statistics.trends import trend
+
+    human = [float(it.human) for it in rows]
+    machine = [float(it.machine == "interpretable") for it in rows]
+    x = [axis.value(it.place(axis.columns)) for it in rows]
+    told, elsewhere = _others(rows, placed, axis)
+    both = trend(human, machine, x, told, elsewhere)  # type: ignore[arg-type]
+    alone = trend(human, machine, x, told, elsewhere, tuning=0.0)  # type: ignore[arg-type]
+    name = f"{SLOPE}, {axis.unit}"
+    people = Estimate(
+        "least squares, people alone",
+        alone.n,
+        alone.slope.value,
+        alone.slope.low,
+        alone.slope.high,
+        why=alone.slope.why,
+    )
+    points = [estimated(Point(CORRECTED, name), both.slope), estimated(Point(PERSON, name), people)]
+    return points, both.warning
+
+
+def _others(rows: Sequence[Labelled], placed: Mapping[Place, Tally], axis: Axis) -> tuple[np.ndarray, np.ndarray]:
+    """The machine's verdicts and the covariate of all directions that people did not label, [N_u] each."""
+    labelled = Counter((it.place(axis.columns), it.machine == "interpretable") for it in rows)
+    verdicts, values, sizes = [], [], []
+    for place, tally in placed.items():
+        for is_yes, n in ((True, tally.interpretable), (False, tally.not_interpretable)):
+            verdicts.append(float(is_yes))
+            values.append(axis.value(place))
+            sizes.append(max(n - labelled[place, is_yes], 0))
+    return np.repeat(verdicts, sizes), np.repeat(np.array(values, dtype=np.float64), sizes)
+
+
+def sentence(resolved: Resolved, points: Sequence[Point], axis: Axis) -> str:
+    best = next((it for it in points if it.value is not None), None)
+    if best is None:
+        return ""
+    whose = {CORRECTED: "people, corrected by the machine", PERSON: "people", MACHINE: "the machine alone, uncorrected"}
+    interval = ""
+    if best.low is not None and best.high is not None:
+        interval = f" (95 % interval {100 * best.low:+.1f} to {100 * best.high:+.1f})"
+    rule = resolved.rule.identifier if resolved.rule else ""
+    said = f"as {whose[best.source]} say; rule {rule}"
+    return f"The fraction interpretable changes by {points_words(best.value)}{interval} {axis.unit}, {said}."
+
+
+def spec(computed: Computed, resolved: Resolved) -> dict[str, Any]:
+    shown = [_named_by_source(it) for it in computed.points]
+    return plots.rows_spec(shown, unit="", title="Slope (points of the fraction, %)", is_difference=True, reference=0.0)
+
+
+def _named_by_source(point: Point) -> Point:
+    return replace(point, name=plots.SOURCE_NAMES[point.source])
+
+
+KIND = Kind(
+    name="trends",
+    title="Trends",
+    question="Does the fraction rise or fall?",
+    explanation="Against depth or index, MLP-in against MLP-out, model against model: corrected by people's labels.",
+    compute=compute,
+    spec=spec,
+    filters=("covariate", "model", "circuit", "layer", "index", "sign", "judge", "rule", "project", "truth"),
+    columns=("source", "name", "difference", "interval", "n", "method", "why"),
+    looks_into_matrices=True,
+    template="figures/trends.html",
+)

@@ -1,0 +1,87 @@
+"""A figure's points as rows of a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from labelapp.figures.kinds.base import POINT_COLUMNS, Computed, Kind, Point
+
+HEADS = {
+    "source": "Whose word", "name": "What", "model": "Model", "circuit": "Circuit", "layer": "Layer", "index": "Index",
+    "rule": "Rule", "value": "%", "difference": "Points", "number": "Value", "interval": "95 % interval", "yes": "Yes",
+    "n": "n", "left_out": "Left out", "gain": "Gain", "p": "p", "why": "Beware", "method": "Estimator",
+}  # fmt: skip
+NUMBERS = {"layer", "index", "value", "difference", "number", "interval", "yes", "n", "left_out", "gain", "p"}
+TITLES = {
+    "gain": "Effective labels for each label made: how many labels at random, without the machine, would be as exact",
+    "left_out": "Unsure, unparsed or failed",
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    text: str
+    is_number: bool
+    title: str = ""
+    source: str = ""  # draws the mark: person, machine, corrected
+
+
+@dataclass(frozen=True)
+class Table:
+    heads: Sequence[Cell]
+    rows: Sequence[Sequence[Cell]]
+
+
+def table_of(kind: Kind, computed: Computed) -> Table:
+    """Only columns in which something stands."""
+    columns = [it for it in kind.columns if any(_text(it, point) for point in computed.points)]
+    heads = [Cell(HEADS[it], it in NUMBERS, TITLES.get(it, "")) for it in columns]
+    rows = [[_cell(it, point) for it in columns] for point in computed.points]
+    return Table(heads, rows)
+
+
+def csv_rows(computed: Computed) -> list[list[Any]]:
+    """As POINT_COLUMNS: every number as it was computed."""
+    return [["" if (it := getattr(point, name)) is None else it for name in POINT_COLUMNS] for point in computed.points]
+
+
+def _cell(column: str, point: Point) -> Cell:
+    source = point.source if column == "source" else ""
+    return Cell(_text(column, point), column in NUMBERS, source=source)
+
+
+def _text(column: str, point: Point) -> str:
+    if column == "interval":
+        return _interval(point)
+    if column in ("value", "difference", "number"):
+        return _value(column, point.value)
+    found = getattr(point, column)
+    if found is None or found == "":
+        return ""
+    if column == "gain":
+        return f"× {found:.2f}"
+    if column == "p":
+        return f"{found:.2g}" if found >= 1e-4 else "< 0.0001"
+    if column == "index":
+        return point.name.removeprefix("index ") if point.name.startswith("index ") else f"{found:g}"
+    if column in ("yes", "n", "left_out"):
+        return f"{found:,}" if found or column != "left_out" else ""
+    return str(found)
+
+
+def _value(column: str, value: float | None) -> str:
+    if value is None:
+        return "–"
+    if column == "number":
+        return f"{value:.3g}"
+    return f"{100 * value:+.1f}" if column == "difference" else f"{100 * value:.1f}"
+
+
+def _interval(point: Point) -> str:
+    if point.low is None or point.high is None:
+        return "–" if point.value is not None else ""
+    if point.method.startswith(("slope", "number")):
+        return f"{point.low:.3g} to {point.high:.3g}"
+    return f"{100 * point.low:.1f} to {100 * point.high:.1f}"

@@ -1,0 +1,275 @@
+"""Every estimate of a slice: against the formulas' own functions on arrays that the test gathers itself."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from labelapp.atlas.models import Direction
+from labelapp.figures.estimates import estimates, resolve
+from labelapp.figures.query import Query
+from labelapp.judgements.services import judge_ensure
+from labelapp.labelling.models import Item, Project
+from labelapp.review.services import adjudicate
+from tests.factories import DirectionFactory, MatrixFactory
+from tests.figures.conftest import NO, UNPARSED, UNSURE, YES, Census
+
+pytestmark = pytest.mark.django_db
+
+
+def query_of(project, **changes):
+    return Query(project=project.slug, **changes)
+
+
+def arrays(census, project):
+    """Human and machine verdicts on what was drawn, and the machine's on all."""
+    drawn = Item.objects.filter(project=project).order_by("direction_id").values_list("direction_id", flat=True)
+    return (
+        np.array([float(census.truth[pk]) for pk in drawn]),
+        np.array([float(census.said[pk]) for pk in drawn]),
+        np.array([float(it) for it in census.said.values()]),
+    )
+
+
+def by_method(found):
+    return {it.estimate.method: it.estimate for it in (found.recommended, *found.lines)}
+
+
+def test_ppi_difference_and_wilson_are_those_of_independent_formulas(owner):
+    from ppi_py import ppi_mean_ci, ppi_mean_pointestimate
+    from statsmodels.stats.proportion import proportion_confint
+
+    census = Census(signs="+", vectors=40)
+    project = census.project(owner, n=60)
+    human, machine, everything = arrays(census, project)
+    made = by_method(estimates(query_of(project)))
+    drawn = set(Item.objects.filter(project=project).values_list("direction_id", flat=True))
+    others = np.array([float(said) for pk, said in census.said.items() if pk not in drawn])
+    tuning = made["PPI++"].tuning  # ppi-python divides by a variance with another ddof where it tunes itself
+    point = ppi_mean_pointestimate(human, machine, others, lam=tuning)
+    low, high = ppi_mean_ci(human, machine, others, alpha=0.05, lam=tuning)
+    assert made["PPI++"].value == pytest.approx(float(point[0]), abs=1e-9)
+    assert made["PPI++"].interval == pytest.approx((float(low[0]), float(high[0])), abs=1e-9)
+    wilson = proportion_confint(int(human.sum()), len(human), method="wilson")
+    assert made["human only (Wilson)"].interval == pytest.approx(wilson, abs=1e-12)
+    slope = np.cov(human, machine, ddof=0)[0, 1] / machine.var()
+    value = human.mean() - slope * (machine.mean() - everything.mean())
+    assert made["finite-census difference"].value == pytest.approx(value, abs=1e-12)
+    assert made["machine alone"].value == pytest.approx(everything.mean(), abs=1e-12)
+
+
+def test_what_is_recommended_says_why_and_gains(owner):
+    census = Census(signs="+", vectors=40)
+    found = estimates(query_of(census.project(owner, n=60)))
+    assert found.recommended.estimate.method == "stratified Beta" and "fewer than 200" in found.why
+    assert found.recommended.source == "corrected" and found.recommended.estimate.gain > 1
+    assert found.n_labels == 60 and sum(found.census) == 160 and 0 < found.correlation < 1
+
+
+def test_the_two_ends_of_a_vector_are_kept_together(owner, census):
+    project = census.project(owner)  # all of it, so both ends of every vector
+    found = estimates(query_of(project, index="0-9"))
+    assert "keeps them together" in found.why
+    alone = by_method(found)["machine alone"]
+    n = 4 * 10 * 2
+    yes = found.census.interpretable
+    half = stats.norm.ppf(0.975)
+    p, m = yes / n, n / 2  # vectors, as if the two ends always agreed
+    centre = (p + half**2 / (2 * m)) / (1 + half**2 / m)
+    spread = half * np.sqrt(p * (1 - p) / m + half**2 / (4 * m * m)) / (1 + half**2 / m)
+    assert alone.interval == pytest.approx((centre - spread, centre + spread))
+
+
+def test_a_selection_within_matrices_counts_judgements_and_agrees_with_the_summaries(owner, census):
+    whole = estimates(Query(model=("tiny",)))
+    ends = [estimates(Query(model=("tiny",), sign=sign)).census for sign in "+-"]
+    indices = [estimates(Query(model=("tiny",), index=text)).census for text in ("0-9", "10-19")]
+    for parts in (ends, indices):
+        assert [sum(column) for column in zip(*parts, strict=True)] == list(whole.census)
+
+
+def test_the_census_is_what_the_design_drew_from(owner, census):
+    """Another model's directions, or a layer stored later, are no part of it."""
+    project = census.project(owner, n=40)
+    Census(name="other", seed=5)
+    late = MatrixFactory(model=census.model, circuit="ov", head=0, layer=3, address="ov.3.0")
+    census.judged(late, 5)
+    assert sum(estimates(query_of(project)).census) == 160
+    assert sum(estimates(Query(judge=census.judge.pk)).census) == 330
+
+
+def test_without_people_the_machine_stands_alone(owner, census):
+    found = estimates(Query(project="none"))
+    assert found.recommended.source == "machine" and "no person" in found.why.lower()
+    assert found.recommended.estimate.value == pytest.approx(np.mean(list(census.said.values())))
+
+
+def test_without_a_machine_people_stand_alone(owner):
+    census = Census(signs="+")
+    Project.objects.all()
+    from labelapp.judgements.models import Judgement, Summary
+
+    Summary.objects.all().delete()
+    Judgement.objects.all().delete()
+    project = census.project(owner, n=40)
+    found = estimates(query_of(project))
+    assert found.recommended.source == "person" and found.recommended.estimate.n == 40
+    assert found.recommended.estimate.method == "human only (Wilson)"
+
+
+def test_an_exploration_queue_makes_no_figure(owner, census):
+    project = census.project(owner, n=40)
+    Item.objects.filter(project=project).update(exploration=True, inclusion_probability=None)
+    found = estimates(query_of(project))
+    assert found.recommended.source == "machine" and "no sample" in found.why
+    assert found.sample.left_out == {"of an exploration queue": 40}
+
+
+def test_fewer_than_ten_labels_make_no_interval(owner, census):
+    project = census.project(owner, n=40, judged=7)
+    found = estimates(query_of(project))
+    assert found.recommended.estimate.value is None and "too few" in found.recommended.estimate.why
+    assert found.recommended.estimate.n == 7
+
+
+def test_unsure_and_tied_are_left_out_and_counted(owner, annotator, census):
+    project = census.project(owner, n=40, overlap=2)
+    items = list(Item.objects.filter(project=project).order_by("position"))
+    census.person_says(project, items[0].direction_id, owner, UNSURE)
+    other = NO if census.truth[items[1].direction_id] else YES
+    census.person_says(project, items[1].direction_id, annotator, other)
+    found = estimates(query_of(project))
+    assert found.n_labels == 38 and found.sample.left_out == {"unsure": 1, "tied": 1}
+    first = estimates(query_of(project, truth="first"))
+    assert first.n_labels == 39  # the second person's verdict does not count
+
+
+def test_a_reviewers_decision_counts_before_the_majority(owner, census):
+    project = census.project(owner, n=40)
+    item = Item.objects.filter(project=project).order_by("position").first()
+    before = estimates(query_of(project, truth="decided"))
+    said = NO if census.truth[item.direction_id] else YES
+    adjudicate(item=item, user=owner, verdict=said, label="words" if said == YES else "")
+    after = estimates(query_of(project, truth="decided"))
+    majority = estimates(query_of(project))
+    yes = [sum(it.human for it in found.sample.rows) for found in (before, after, majority)]
+    assert abs(yes[1] - yes[0]) == 1 and yes[2] == yes[0]
+
+
+def test_what_the_machine_did_not_parse_is_a_stratum(owner):
+    census = Census(signs="+", vectors=30)
+    matrix = MatrixFactory(model=census.model, circuit="mlp_out", head=None, layer=0, address="mlp_out.0")
+    ends = [DirectionFactory(matrix=matrix, index=index) for index in range(20)]
+    census.machine_says({it.pk: UNPARSED for it in ends})
+    census.truth |= {it.pk: True for it in ends}
+    found = estimates(query_of(census.project(owner, n=100)))
+    assert found.census.unparsed == 20 and found.recommended.estimate.method == "stratified Beta"
+    assert "gave no verdict" in by_method(found)["PPI++"].why
+
+
+def test_unequal_probabilities_weigh(owner):
+    """A stratified design that takes more of one layer: Hájek's ratio by hand."""
+    census = Census(signs="+", vectors=60, layers=2)
+    project = census.project(owner, n=60)
+    items = Item.objects.filter(project=project)
+    first = items.filter(direction__matrix__layer=0)
+    first.update(inclusion_probability=0.9)
+    items.exclude(pk__in=first.values("pk")).update(inclusion_probability=0.3)
+    made = by_method(estimates(query_of(project)))
+    pi = np.array(items.order_by("direction_id").values_list("inclusion_probability", flat=True), dtype=float)
+    human, machine, everything = arrays(census, project)
+    assert made["IPW human only (Hájek)"].value == pytest.approx((human / pi).sum() / (1 / pi).sum())
+    total = everything.mean() + ((human - machine) / pi).sum() / len(everything)
+    assert made["IPW difference (Horvitz-Thompson)"].value == pytest.approx(total)
+    assert "unequal" in made["PPI++"].why
+    assert estimates(query_of(project)).recommended.estimate.method == "stratified Beta"
+
+
+def test_what_is_judged_so_far_of_a_census_is_a_sample(owner):
+    """All items are drawn (π = 1), a third is judged: the interval must not vanish."""
+    census = Census(signs="+", vectors=40)
+    project = census.project(owner, judged=50)
+    found = estimates(query_of(project))
+    assert found.sample.completion == pytest.approx(50 / 160)
+    assert found.recommended.estimate.width > 0.1
+
+
+def test_controls_give_the_net_figure_of_people(owner):
+    census = Census(signs="+", vectors=40)
+    noise = MatrixFactory(
+        model=census.model, circuit="mlp_in", head=None, layer=0, control="gaussian", address="mlp_in.0;gaussian"
+    )
+    census.judged(noise, 40, "+", share=0.2)
+    project = census.project(owner, controls=("none", "gaussian"))
+    found = estimates(query_of(project))
+    controls = [census.truth[pk] for pk in Direction.objects.filter(matrix=noise).values_list("pk", flat=True)]
+    assert found.control.source == "person" and found.control.estimate.value == pytest.approx(np.mean(controls))
+    p, c = found.recommended.estimate.value, found.control.estimate.value
+    assert found.net.estimate.value == pytest.approx((p - c) / (1 - c))
+    assert len(found.sample.rows) == 160 and len(found.sample.controls) == 40
+    machine = estimates(Query(judge=census.judge.pk, project="none"))
+    told = [census.said[pk] for pk in Direction.objects.filter(matrix=noise).values_list("pk", flat=True)]
+    assert machine.control.estimate.value == pytest.approx(np.mean(told))
+
+
+def test_a_baseline_without_controls_is_net_of_its_level(owner, census):
+    found = estimates(Query())
+    assert found.control.estimate.value == 0.05
+    p = found.recommended.estimate.value
+    assert found.net.estimate.value == pytest.approx((p - 0.05) / 0.95)
+
+
+def test_a_prompt_without_controls_has_no_net_figure(owner):
+    census = Census()
+    census.judge = judge_ensure(type="prompt", name="prompt", parameters={})
+    census.machine_says({pk: YES for pk in census.said})
+    found = estimates(Query())
+    assert found.resolved.judge == census.judge  # language models come before baselines
+    assert found.net.estimate.value is None and "control" in found.net.estimate.why
+
+
+def test_vectors_need_a_project_that_draws_vectors(owner, census):
+    drawn_as_ends = census.project(owner, n=40)
+    found = estimates(query_of(drawn_as_ends, unit="either"))
+    assert found.recommended.source == "machine" and "drew ends" in found.why
+    vectors = census.project(owner, n=30, name="Vectors", ends="both")
+    either, both = (estimates(query_of(vectors, unit=unit)) for unit in ("either", "both"))
+    pairs = {}
+    for pk, matrix, index in Direction.objects.filter(items__project=vectors).values_list("pk", "matrix_id", "index"):
+        pairs.setdefault((matrix, index), []).append(census.truth[pk])
+    assert either.n_labels == both.n_labels == 30
+    assert sum(it.human for it in either.sample.rows) == sum(map(any, pairs.values()))
+    assert sum(it.human for it in both.sample.rows) == sum(map(all, pairs.values()))
+    assert sum(either.census) == 80 and either.census.interpretable > both.census.interpretable
+
+
+def test_layers_as_a_sample_need_ten(owner):
+    few = Census(layers=4, signs="+")
+    found = estimates(query_of(few.project(owner, n=60), estimand="layers"))
+    assert found.recommended.estimate.value is not None and found.recommended.estimate.low is None
+    assert "layers are too few" in found.recommended.estimate.why
+    many = Census(layers=12, signs="+", name="deep", seed=4)
+    found = estimates(query_of(many.project(owner, n=120, name="Deep"), estimand="layers"))
+    assert found.recommended.estimate.width > 0
+    assert by_method(found)["bootstrap over layers"].low is not None
+
+
+def test_another_project_calibrates(owner):
+    """Rogan-Gladen from counts by hand."""
+    there = Census(signs="+", name="there", vectors=50)
+    there.project(owner, name="There")
+    here = Census(signs="+", name="here", seed=9)
+    Query(model=("here",))
+    found = estimates(Query(model=("here",), project="none", calibration="there"))
+    assert found.recommended.source == "machine"
+    project = here.project(owner, n=20, name="Here")
+    made = by_method(estimates(query_of(project, model=("here",), calibration="there")))
+    pairs = [(there.truth[pk], there.said[pk]) for pk in there.truth]
+    yes, no = [said for true, said in pairs if true], [said for true, said in pairs if not true]
+    se, sp = np.mean(yes), 1 - np.mean(no)
+    q = np.mean(list(here.said.values()))
+    assert made["Rogan-Gladen"].value == pytest.approx((q + sp - 1) / (se + sp - 1))
+
+
+def test_names_are_resolved_once(owner, census):
+    resolved = resolve(Query(project="nothing-of-this-name"))
+    assert resolved.project is None and resolved.judge == census.judge and resolved.rule.name == "labeler"
