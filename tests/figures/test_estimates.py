@@ -221,7 +221,7 @@ def test_a_baseline_without_controls_is_net_of_its_level(owner, census):
 def test_a_prompt_without_controls_has_no_net_figure(owner):
     census = Census()
     census.judge = judge_ensure(type="prompt", name="prompt", parameters={})
-    census.machine_says({pk: YES for pk in census.said})
+    census.machine_says(dict.fromkeys(census.said, YES))
     found = estimates(Query())
     assert found.resolved.judge == census.judge  # language models come before baselines
     assert found.net.estimate.value is None and "control" in found.net.estimate.why
