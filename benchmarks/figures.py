@@ -184,9 +184,9 @@ def pages(bench: Bench, repeats: int) -> None:
     from django.test import Client
 
     from labelapp.accounts.models import User
+    from labelapp.figures.estimates import resolve
     from labelapp.figures.kinds import KINDS
     from labelapp.figures.query import Query
-    from labelapp.figures.estimates import resolve
     from labelapp.figures.services import is_heavy
 
     owner = User.objects.get(username="owner")
@@ -210,9 +210,9 @@ def pages(bench: Bench, repeats: int) -> None:
 
 def as_a_job(name: str, user: Any) -> float:
     """Compute a figure as its job does, and store it; seconds."""
+    from labelapp.figures.estimates import resolve
     from labelapp.figures.kinds import KINDS
     from labelapp.figures.query import Query
-    from labelapp.figures.estimates import resolve
     from labelapp.figures.services import figure_keep, figure_of_job, named
     from labelapp.jobs.models import Job
 

@@ -80,10 +80,10 @@ class Reviewed(Database):
                  d_model, d_head, d_mlp, vocab_size, tied, circuits, rotary, block_threshold, weights_hash, created_at)
                VALUES ('bench', 'r', true, '', 'gpt2', 48, 1, 1, 64, 64, 64, 50257, true, '["ov"]', false, 0.01,
                  'bench', now())""",
-            f"""INSERT INTO atlas_matrix (model_id, address, circuit, layer, head, preprocessing, basis, basis_seed, control,
-                 control_seed, singular_values, rank, n_vectors, top, vectors, created_at)
-               SELECT 1, 'ov.' || n % {LAYERS} || '.' || n / {LAYERS}, 'ov', n % {LAYERS}, n / {LAYERS}, 'raw', 'svd', 0,
-                 '', 0, '\\x0000803f', 64, {VECTORS}, {TOKENS}, '{{}}', now()
+            f"""INSERT INTO atlas_matrix (model_id, address, circuit, layer, head, preprocessing, basis, basis_seed,
+                 control, control_seed, singular_values, rank, n_vectors, top, vectors, created_at)
+               SELECT 1, 'ov.' || n % {LAYERS} || '.' || n / {LAYERS}, 'ov', n % {LAYERS}, n / {LAYERS}, 'raw', 'svd',
+                 0, '', 0, '\\x0000803f', 64, {VECTORS}, {TOKENS}, '{{}}', now()
                FROM generate_series(0, {(self.directions - 1) // (2 * VECTORS)}) n""",
             f"""CREATE TEMPORARY TABLE readout AS
                SELECT n, '[' || string_agg('" word' || n || 'of' || i || '"', ',') || ']' AS tokens
@@ -126,7 +126,8 @@ class Reviewed(Database):
                  unparsed, failed)
                SELECT matrix_id, judge_id, 'labeler', count(*), 0, 0, 0, 0 FROM judgements_judgement j
                JOIN atlas_direction d ON d.id = j.direction_id GROUP BY matrix_id, judge_id""",
-            f"""INSERT INTO review_adjudication (item_id, by_id, current, verdict, label, reason, proposal, over, created_at)
+            f"""INSERT INTO review_adjudication (item_id, by_id, current, verdict, label, reason, proposal, over,
+                 created_at)
                SELECT id, {people[0].pk}, true, 'interpretable', '', '', '', '[]', now()
                FROM labelling_item WHERE project_id = {project.pk} AND position < 2000""",
         )  # fmt: skip
