@@ -153,9 +153,10 @@ def queue_of(projects: Collection[Project], filters: Filters, viewer: User, *, s
         return Queue((closed, still_open))
     blind = Blindness.of(viewer)
     judged = blind.judged(projects)
+    mine = still_open.filter(judged, n_judged__gt=0).order_by()
     return Queue(
         (closed,),
-        [Standing(*row) for row in still_open.filter(judged).order_by().values_list(*Standing._fields)],
+        [Standing(*row) for row in mine.values_list(*Standing._fields)],
         viewer if blind.may_wait_elsewhere(projects) else None,
         Item.objects.filter(_in(projects), is_open=True).exclude(judged),
     )

@@ -67,10 +67,7 @@ def prompt_lab(request: SignedInRequest, slug: str) -> HttpResponse:
         "sets": truths_of(project)[:SETS_OFFERED],
         "parts": [("held_out", "held out"), ("development", "development"), (BOTH_PARTS, "both parts")],
         "part": reference.part or BOTH_PARTS,
-        "rules": [
-            (name, RULES[name].says if name else "both where a verifier answered, else labeler")
-            for name in RULES_OFFERED
-        ],
+        "rules": [("", DEFAULT_SAYS), *((name, RULES[name].says) for name in RULES_OFFERED)],
         "rule": rule,
         "offered": [(it, it in judges) for it in offered],
         "first": judges[0] if judges else None,

@@ -129,6 +129,7 @@ class Disagreement(models.Model):
     matrix = models.ForeignKey(Matrix, models.PROTECT, related_name="+", db_index=False)
     sign = models.CharField(max_length=1)
     is_open = models.BooleanField()
+    n_judged = models.PositiveSmallIntegerField()
     is_decided = models.BooleanField()
     # Who differs.
     people = models.BooleanField()
@@ -167,6 +168,11 @@ class Disagreement(models.Model):
             models.Index(
                 "project", "is_open", models.F("score").desc(), "item",
                 condition=models.Q(score__gt=0, is_decided=True), name="disagreements_decided",
+            ),
+            # What is open and judged by somebody, among which a reviewer's own are found.
+            models.Index(
+                fields=["project", "direction"],
+                condition=models.Q(score__gt=0, is_open=True, n_judged__gt=0), name="disagreements_half_judged",
             ),
             # Which matrices a project's filters offer, and one of them.
             models.Index(

@@ -27,8 +27,8 @@ BATCH = 5000  # ids of one statement
 # Labeler × verifier, as bits of `Disagreement.cells`.
 CELL_BITS = {"meaning-yes": 1, "meaning-no": 2, "none-yes": 4, "none-no": 8}
 COLUMNS = (
-    "item_id", "project_id", "direction_id", "matrix_id", "sign", "is_open", "is_decided", "people", "people_machine",
-    "machine", "cells", "people_yes", "people_no", "ruled_yes", "ruled_no", "weight", "uncertainty", "score",
+    "item_id", "project_id", "direction_id", "matrix_id", "sign", "is_open", "n_judged", "is_decided", "people",
+    "people_machine", "machine", "cells", "people_yes", "people_no", "ruled_yes", "ruled_no", "weight", "uncertainty", "score",
 )  # fmt: skip
 FLAGS = ("is_open", "is_decided", "people", "people_machine", "machine")
 
@@ -36,7 +36,7 @@ FLAGS = ("is_open", "is_decided", "people", "people_machine", "machine")
 # `{which}` narrows the items i.
 _COUNTED = """
 WITH said AS MATERIALIZED (
-  SELECT i.id AS item_id, i.project_id, i.direction_id, i.is_open, i.inclusion_probability,
+  SELECT i.id AS item_id, i.project_id, i.direction_id, i.is_open, i.n_judged, i.inclusion_probability,
     r.item_id IS NOT NULL AS is_kept, j.judge_id, judge.type = 'person' AS is_person,
     CASE WHEN judge.type <> 'person' OR j.source = 'project:' || i.project_id THEN j.verdict END AS verdict,
     CASE WHEN judge.type <> 'person' THEN (
@@ -48,7 +48,7 @@ WITH said AS MATERIALIZED (
   LEFT JOIN judgements_judge judge ON judge.id = j.judge_id
   WHERE {which}
 ), counted AS (
-  SELECT item_id, project_id, direction_id, is_open, inclusion_probability, is_kept,
+  SELECT item_id, project_id, direction_id, is_open, n_judged, inclusion_probability, is_kept,
     count(*) FILTER (WHERE is_person AND verdict = 'interpretable') AS people_yes,
     count(*) FILTER (WHERE is_person AND verdict = 'not_interpretable') AS people_no,
     count(*) FILTER (
@@ -66,7 +66,7 @@ WITH said AS MATERIALIZED (
       WHEN verdict = 'interpretable' OR answer = 'yes' THEN 0.5 ELSE 0.0 END) AS machine_yes,
     sum(CASE WHEN is_person THEN 0.0 WHEN verdict = 'not_interpretable' AND (answer IS NULL OR answer = 'no') THEN 1.0
       WHEN verdict = 'not_interpretable' OR answer = 'no' THEN 0.5 ELSE 0.0 END) AS machine_no
-  FROM said GROUP BY item_id, project_id, direction_id, is_open, inclusion_probability, is_kept
+  FROM said GROUP BY item_id, project_id, direction_id, is_open, n_judged, inclusion_probability, is_kept
 ), shared AS (
   SELECT *,
     people_yes > 0 AND people_no > 0 AS people,
@@ -80,7 +80,7 @@ WITH said AS MATERIALIZED (
 )
 """
 _ROWS = """
-SELECT w.item_id, w.project_id, w.direction_id, d.matrix_id, d.sign, w.is_open,
+SELECT w.item_id, w.project_id, w.direction_id, d.matrix_id, d.sign, w.is_open, w.n_judged,
   EXISTS (SELECT 1 FROM review_adjudication a WHERE a.item_id = w.item_id AND a.current),
   people, people_machine, machine, meaning_yes + 2 * meaning_no + 4 * none_yes + 8 * none_no,
   people_yes, people_no, ruled_yes, ruled_no, weight, CAST(COALESCE(4 * p * (1 - p), 0) AS double precision),

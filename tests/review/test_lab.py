@@ -228,6 +228,7 @@ def test_the_page(many, judges, owner, owner_client):
     truth = truth_freeze(project=many, name="first", rule=truth_rule("adjudicated"), user=owner, seed=3).truth
     html = owner_client.get(address(many), {"all": "1"}).content.decode()
     assert f"Scored on the held-out part of {truth}" in html and "McNemar" in html
+    assert '<option value="" title="both for a judge with a verifier, else labeler" selected>' in " ".join(html.split())
     found = lab(Reference(many, truth, "held_out"), sorted(judges, key=lambda it: it.pk))
     for scored in found.judges:
         assert f"{scored.scores.accuracy.value:.3f}" in html and f"{scored.scores.kappa.value:.3f}" in html
