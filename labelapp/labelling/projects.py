@@ -24,7 +24,7 @@ from labelapp.labelling.services import items_reopen
 from labelapp.statistics.sampling import Sample, simple_random
 
 # Addresses that no project may take.
-RESERVED_SLUGS = ("new", "join", "disagreements", "lab")
+RESERVED_SLUGS = ("new", "join", "disagreements")
 TOKENS_SHOWN = 15
 BATCH = 1000
 

@@ -56,7 +56,7 @@ def prompt_lab(request: SignedInRequest, slug: str) -> HttpResponse:
     found: Lab | None = None
     items: list[Differing] = []
     more: int | None = None
-    is_hidden = not shows_all and not is_shown(reference, request.user)
+    is_hidden = bool(judges) and not shows_all and not is_shown(reference, request.user)
     if judges and not is_hidden:
         found = lab(reference, judges, rule)
         items, more = differing(found, project, request.user, after=after, show_hidden=shows_all)
