@@ -171,7 +171,7 @@ class RunForm(forms.Form):
 
     def _selection(self, data: Mapping[str, Any]) -> RunSelection:
         kind, _, name = data["subject"].partition(":")
-        project = name if kind == "project" else ""
+        project = {"project": name, "truth": f"truth:{name}"}.get(kind, "")
         model = model_of_project(project, self.user) if project else Model.objects.get(pk=int(name))
         return run_selection_parse(model, project, data)
 
@@ -215,7 +215,9 @@ def _versions(kind: str) -> QuerySet[PromptVersion]:
 
 
 def _subjects(user: User) -> list[Any]:
-    """Models that hold directions, and the projects that the person may export."""
+    """Models that hold directions, and the projects and ground-truth sets that the person may export."""
     models = [(f"model:{model.pk}", model.slug) for model in Model.objects.order_by("name", "pk")]
     projects = [(f"project:{slug}", name) for slug, name in subjects_listed("project", user)]
-    return [(name, choices) for name, choices in (("Models", models), ("Projects", projects)) if choices]
+    truths = [(f"truth:{name}", title) for name, title in subjects_listed("truth", user)]
+    groups = (("Models", models), ("Projects", projects), ("Ground-truth sets", truths))
+    return [(name, choices) for name, choices in groups if choices]

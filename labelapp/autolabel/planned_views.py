@@ -113,7 +113,10 @@ def _price_context(configs: dict[str, ProviderConfig], provider: str, llm: str) 
 
 
 def _initial(request: SignedInRequest) -> dict[str, Any]:
-    """What the form begins with: an earlier plan of the person's, or a model that was looked at."""
+    """What the form begins with: an earlier plan of the person's, a model that was looked at, or what a page names."""
+    named = {name: request.GET[name] for name in ("subject", "labeler", "verifier") if name in request.GET}
+    if named:
+        return named
     number, slug = request.GET.get("plan", ""), request.GET.get("model", "")
     if number.isascii() and number.isdigit() and len(number) <= MOST_DIGITS:
         return dict(_planned_get(request, int(number)).typed)

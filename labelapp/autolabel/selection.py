@@ -33,7 +33,8 @@ EVERYTHING = MatrixSelection(preprocessings=(), bases=(), controls=())
 class RunSelection:
     """Of a model's or (with `project`, its short name) a project's directions those in these matrices, with these
     indices and sides; of every list an empty one means all. `not_judged` leaves out what the judge has judged.
-    `sampled`: of these only so many were drawn (0: all).
+    `sampled`: of these only so many were drawn (0: all). `project` may also be a ground-truth set, as
+    "truth:demo/animals@2".
     """
 
     model: Model | None = None
@@ -87,7 +88,8 @@ def run_selection_parse(model: Model | None, project: str, typed: Mapping[str, A
         )
         matrices = selection_parse(model, **{**usual, **named})
     elif named:
-        raise SelectionError(f"The project {project} is of several models; leave circuits, layers and the rest out.")
+        whose = _subject_words(project)
+        raise SelectionError(f"The {whose} is of several models; leave circuits, layers and the rest out.")
     else:
         matrices = EVERYTHING
     indices, sides = indices_parse(typed.get("indices") or ""), sides_parse(typed.get("sides") or "")
@@ -97,7 +99,7 @@ def run_selection_parse(model: Model | None, project: str, typed: Mapping[str, A
 def run_selection_words(stored: Mapping[str, Any]) -> str:
     """As a phrase: "project demo; ov in layers 0, 3; index 0 to 9"."""
     matrices = selection_from_json(stored)
-    parts = [f"project {stored['project']}"] if stored.get("project") else []
+    parts = [_subject_words(stored["project"])] if stored.get("project") else []
     if matrices != EVERYTHING or not parts:
         parts.append(matrices.words)
     if indices := stored.get("indices"):
@@ -117,7 +119,7 @@ def directions_of(selection: RunSelection, judge: Judge | None, user: User | Non
     Raises ExportError for a project that is not there or not the user's.
     """
     if selection.project:
-        rows = subject_get(f"project:{selection.project}", user).directions
+        rows = subject_get(subject_address(selection.project), user).directions
         rows = rows.filter(matrix_filter(selection.matrices, prefix="matrix__"))
     else:
         assert selection.model is not None
@@ -131,11 +133,21 @@ def directions_of(selection: RunSelection, judge: Judge | None, user: User | Non
     return rows
 
 
+def subject_address(project: str) -> str:
+    """What `subject_get` takes for the `project` of a selection."""
+    return project if ":" in project else f"project:{project}"
+
+
 def model_of_project(project: str, user: User | None = None) -> Model | None:
     """The one model of a project's directions; None where they are of several (or there are none)."""
-    ids = subject_get(f"project:{project}", user).directions.order_by().values_list("matrix__model", flat=True)
+    ids = subject_get(subject_address(project), user).directions.order_by().values_list("matrix__model", flat=True)
     found = list(ids.distinct()[:2])
     return Model.objects.get(pk=found[0]) if len(found) == 1 else None
+
+
+def _subject_words(project: str) -> str:
+    kind, _, name = subject_address(project).partition(":")
+    return f"{'ground truth' if kind == 'truth' else kind} {name}"
 
 
 def indices_parse(text: str) -> tuple[int, ...]:

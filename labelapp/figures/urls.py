@@ -1,9 +1,12 @@
 from django.urls import path
 
-from labelapp.figures import pages, views
+from labelapp.figures import pages, report_views, views
 
 app_name = "figures"
 urlpatterns = [
+    path("reports/<slug:slug>/", report_views.reports, name="reports"),
+    path("reports/<slug:slug>/start/", report_views.start, name="report_start"),
+    path("reports/<slug:slug>/<int:job_id>/", report_views.download, name="report_download"),
     path("", pages.page, name="index"),
     path("machines/", views.machines, name="machines"),
     path("spectrum/<path:key>", views.spectrum, name="spectrum"),

@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.db import connection, transaction
-from django.db.models import Field, Model, QuerySet
+from django.db.models import Field, Model, Q, QuerySet
 from django.utils import timezone
 
 from labelapp.accounts.models import User
 from labelapp.atlas.models import Direction
+from labelapp.judgements.followers import followed
 from labelapp.judgements.models import (
     LABEL_LENGTH,
     VERDICTS_OF,
@@ -77,7 +78,7 @@ def judgement_record(*, judge: Judge, source: str, draft: Draft) -> Judgement:
     Raises JudgementError where the verdict, label, kind, reason or misfits are not what they may be.
     """
     draft_check(draft, is_person=judge.is_person)
-    with transaction.atomic():
+    with transaction.atomic(), followed([draft.direction_id]):
         # The direction's row is locked: of two tabs that answer at once, the second supersedes the first.
         direction = Direction.objects.select_for_update().only("pk", "matrix_id").get(pk=draft.direction_id)
         own = list(judgements_own(judge_id=judge.pk, source=source, direction_id=direction.pk))
@@ -96,10 +97,19 @@ def judgements_own(*, judge_id: int, source: str, direction_id: int) -> QuerySet
     return Judgement.every.filter(judge=judge_id, source=source, direction=direction_id).order_by("-pk")
 
 
+def judgements_own_and_standing(*, judge_id: int, source: str, direction_id: int) -> tuple[list[Judgement], bool]:
+    """The same, and whether anything of another judge or from elsewhere stands on the direction: one query."""
+    own = Q(judge=judge_id, source=source)
+    rows = list(Judgement.every.filter(own | Q(current=True), direction=direction_id).order_by("-pk"))
+    mine = [row for row in rows if (row.judge_id, row.source) == (judge_id, source)]
+    return mine, len(mine) < len(rows)
+
+
 def judgement_write(
     *, judge_id: int, source: str, draft: Draft, matrix_id: int, standing: Judgement | None, blind: bool
 ) -> Judgement:
-    """Write a checked draft over what stands of the judge. The caller holds a lock under which `standing` is true.
+    """Write a checked draft over what stands of the judge. The caller holds a lock under which `standing` is true,
+    and tells the followers.
 
     Two queries where nothing stands, four where something does; summaries count verdicts on directions alone.
     """
@@ -131,8 +141,8 @@ def judgements_record_new(
     """
     for draft in drafts:
         draft_check(draft, is_person=judge.is_person)
-    with transaction.atomic():
-        ids = sorted(draft.direction_id for draft in drafts)
+    ids = sorted(draft.direction_id for draft in drafts)
+    with transaction.atomic(), followed(ids):
         # The same lock as a person's judgement takes: another run of this judge waits, and then sees these rows.
         locked = Direction.objects.select_for_update().filter(pk__in=ids).order_by("pk")
         matrices = dict(locked.values_list("pk", "matrix_id"))
@@ -158,7 +168,8 @@ def judgements_record_new(
 def judgement_withdraw(judgement: Judgement) -> Judgement | None:
     """Add the row that withdraws a current judgement; the one that it had superseded stands again.
 
-    Returns the withdrawal, or None where the judgement no longer stands (withdrawn already, or superseded).
+    The caller tells the followers. Returns the withdrawal, or None where the judgement no longer stands (withdrawn
+    already, or superseded).
     """
     with transaction.atomic():
         direction = Direction.objects.select_for_update().only("pk", "matrix_id").get(pk=judgement.direction_id)
@@ -182,7 +193,7 @@ def judgement_withdraw(judgement: Judgement) -> Judgement | None:
 
 def verification_record(*, judgement: Judgement, judge: Judge, answer: str) -> Verification:
     """Write a verifier's answer to a judgement's label."""
-    with transaction.atomic():
+    with transaction.atomic(), followed([judgement.direction_id]):
         direction = Direction.objects.select_for_update().only("pk", "matrix_id").get(pk=judgement.direction_id)
         current = Judgement.objects.get(pk=judgement.pk).current
         if current:

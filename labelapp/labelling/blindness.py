@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from django.db.models import CharField, Exists, OuterRef, Q, QuerySet, Subquery, Value
@@ -10,9 +11,9 @@ from django.db.models.functions import Cast, Concat
 
 from labelapp.accounts.models import User
 from labelapp.atlas.models import Direction
-from labelapp.judgements.models import Judgement, Subject
+from labelapp.judgements.models import Judge, Judgement, Subject
 from labelapp.labelling.check_models import Check
-from labelapp.labelling.models import SOURCE_PREFIX, Item, Membership
+from labelapp.labelling.models import SOURCE_PREFIX, Item, Membership, Project
 from labelapp.labelling.selectors import JUDGING_ROLES, REVIEWING_ROLES
 
 
@@ -35,6 +36,36 @@ def directions_to_judge(user: User) -> QuerySet[Direction]:
     other_ends = _waiting_other_ends(user).values("other_end").distinct()
     checks = _checks(user).values("direction_id").distinct()
     return Direction.objects.filter(Q(pk__in=directly) | Q(pk__in=other_ends) | Q(pk__in=checks))
+
+
+@dataclass(frozen=True)
+class Blindness:
+    """What a reader of many rows needs to know of a person before it asks `directions_hidden_from` for each."""
+
+    judge_id: int | None  # None before the person's first judgement anywhere
+    judging: frozenset[int]  # projects in which the person judges
+
+    @classmethod
+    def of(cls, user: User) -> Blindness:
+        """Two queries."""
+        judging = Membership.objects.filter(user=user, role__in=JUDGING_ROLES).values_list("project_id", flat=True)
+        judge_id = Judge.objects.filter(user=user).values_list("pk", flat=True).first()
+        return cls(judge_id, frozenset(judging))
+
+    def judged(self, projects: Collection[Project]) -> Q:
+        """On rows with a project and a direction: the person's own judgement stands there, made in that project."""
+        mine = self._mine().filter(source__in=[it.source for it in projects])
+        if len(projects) == 1:
+            return Q(direction__in=mine.values("direction"))
+        here = mine.filter(direction=OuterRef("direction"), source=_source_of(OuterRef("project")))
+        return Q(Exists(here), direction__in=mine.values("direction"))
+
+    def may_wait_elsewhere(self, projects: Collection[Project]) -> bool:
+        """Whether a direction of these projects may wait for the person in another one."""
+        return len(self.judging) > 1 or not self.judging <= {it.pk for it in projects}
+
+    def _mine(self) -> QuerySet[Judgement]:
+        return Judgement.objects.filter(judge=self.judge_id, current=True)
 
 
 def judgements_shown_to(user: User, rows: Sequence[Judgement]) -> set[int]:
@@ -76,7 +107,7 @@ def _waiting(user: User) -> QuerySet[Item]:
     mine = Judgement.every.filter(
         direction=OuterRef("direction"),
         judge__user=user,
-        source=Concat(Value(SOURCE_PREFIX), Cast(OuterRef("project"), CharField())),
+        source=_source_of(OuterRef("project")),
         current=True,
     )
     # An open item: one that others have judged as often as the overlap asks for comes before nobody any more.
@@ -92,3 +123,8 @@ def _waiting_other_ends(user: User) -> QuerySet[Any]:
     vector = {name: OuterRef(f"direction__{name}") for name in ("matrix", "side", "index")}
     other_end = Direction.objects.filter(**vector, sign="-").values("pk")
     return _waiting(user).filter(project__subject=Subject.VECTOR).annotate(other_end=Subquery(other_end))
+
+
+def _source_of(project: OuterRef) -> Concat:
+    """What judgements made in the outer row's project carry."""
+    return Concat(Value(SOURCE_PREFIX), Cast(project, CharField()))

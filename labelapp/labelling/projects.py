@@ -18,6 +18,7 @@ from labelapp.judgements.models import Subject
 from labelapp.labelling.design import ALL_OF_THEM, SIMPLE_RANDOM, Design, design_check, design_from_json
 from labelapp.labelling.drawing import Plan, Population, plan_make, population_of
 from labelapp.labelling.errors import LabellingError
+from labelapp.labelling.followers import items_changed
 from labelapp.labelling.models import Guidelines, Item, Membership, Project
 from labelapp.labelling.selection import ItemSelection
 from labelapp.labelling.services import items_reopen
@@ -25,7 +26,7 @@ from labelapp.labelling.subjects import subject_design_check
 from labelapp.statistics.sampling import Sample, simple_random
 
 # Addresses that no project may take.
-RESERVED_SLUGS = ("new", "join")
+RESERVED_SLUGS = ("new", "join", "disagreements")
 TOKENS_SHOWN = 15
 # For a design that is stored.
 UNITS = {"ends": "end", "vectors": "vector", "matrices": "matrix"}
@@ -223,8 +224,8 @@ def items_add(
     """Put units at the positions from `first` on, for exploration without probabilities; returns how many items."""
     chances = [None] * len(units) if probabilities is None else probabilities.tolist()
     pairs = [(pk, chance) for unit, chance in zip(units, chances, strict=True) for pk in unit]
-    Item.objects.bulk_create(
-        (
+    made = Item.objects.bulk_create(
+        [
             Item(
                 project=project,
                 direction_id=pk,
@@ -233,9 +234,10 @@ def items_add(
                 exploration=chance is None,
             )
             for place, (pk, chance) in enumerate(pairs)
-        ),
+        ],
         batch_size=BATCH,
     )
+    items_changed([item.pk for item in made])
     return len(pairs)
 
 

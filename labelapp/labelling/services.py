@@ -17,9 +17,10 @@ from labelapp.judgements.services import (
     judge_of_user,
     judgement_withdraw,
     judgement_write,
-    judgements_own,
+    judgements_own_and_standing,
 )
 from labelapp.labelling.errors import LabellingError
+from labelapp.labelling.followers import items_changed, items_reopened
 from labelapp.labelling.models import Guidelines, Item, Project, Skip
 from labelapp.labelling.queue import lease_end
 from labelapp.labelling.selectors import JUDGING_ROLES, Seat, seat_of
@@ -46,7 +47,8 @@ def item_judge(
     how many of the person's own answers were known where this one was given, one that does not know of what stands
     is refused: it comes from a second tab. A lease decides nothing here. Raises LabellingError or JudgementError, and
     changes nothing, where the answer cannot be taken; never do more people's judgements stand than the overlap.
-    `seat` is the person's, where the caller has just read it. Four queries for a first answer.
+    `seat` is the person's, where the caller has just read it. Four queries for a first answer, and those of the
+    followers where somebody else's stands.
     """
     seat = seat_required(item.project, user, seat)
     judge_id = seat.judge_id if seat.judge_id is not None else judge_of_user(user).pk
@@ -69,7 +71,9 @@ def item_judge(
     with transaction.atomic():
         # From here on the item's row is locked, and what is read of the person's own answers stays true.
         is_counted = _count_one_more(item, seat.project)
-        own = list(judgements_own(judge_id=judge_id, source=seat.project.source, direction_id=item.direction_id))
+        own, others_stand = judgements_own_and_standing(
+            judge_id=judge_id, source=seat.project.source, direction_id=item.direction_id
+        )
         standing = next((row for row in own if row.current), None)
         if standing is None:
             if not is_counted:
@@ -81,7 +85,7 @@ def item_judge(
                 return standing
             if seen is not None and seen != len(own):
                 raise LabellingError(other_tab_sentence(standing))
-        return judgement_write(
+        judgement = judgement_write(
             judge_id=judge_id,
             source=seat.project.source,
             draft=draft,
@@ -89,6 +93,9 @@ def item_judge(
             standing=standing,
             blind=not own,
         )
+        if others_stand:  # whom nobody can contradict contradicts nobody
+            items_changed([item.pk])
+    return judgement
 
 
 def answer_undo(*, project: Project, user: User, seat: Seat | None = None) -> Item | None:
@@ -111,6 +118,7 @@ def answer_undo(*, project: Project, user: User, seat: Seat | None = None) -> It
             return None
         if last.supersedes_id is None:  # else the one before stands again
             _count_one_less(item, seat.project)
+        items_changed([item.pk])
     return item
 
 
@@ -127,6 +135,7 @@ def item_skip(*, item: Item, user: User, reason: str = Skip.Reason.LATER, seat: 
 def items_reopen(project: Project) -> None:
     """Open or close the project's items anew, after its overlap has changed."""
     project.items.update(is_open=ExpressionWrapper(Q(n_judged__lt=project.overlap), output_field=BooleanField()))
+    items_reopened(project)
 
 
 def items_verify(*, repair: bool = False) -> list[str]:
@@ -148,6 +157,7 @@ def _items_verify(project: Project, *, repair: bool) -> list[str]:
             lines.append(f"item {item} of {project.slug} is counted as judged by {item.n_judged}, should be {n}")
             if repair:
                 Item.objects.filter(pk=item.pk).update(n_judged=n, is_open=n < project.overlap)
+                items_changed([item.pk])
     return lines
 
 

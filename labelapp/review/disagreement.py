@@ -1,63 +1,32 @@
-"""The disagreement queue: on which items a decision would tell most. Everything is added up in SQL.
+"""The disagreement queue: on which items a decision would tell most, of one project or of all that a person reviews.
 
-    score = uncertainty × weight / π
-
-Uncertainty is 4 p (1 - p), from 0 to 1. p is the share of yes: of people and of machines apart, then the mean of
-the two, so that five machines do not outvote one person. A machine with a verifier gives half a vote to each of its
-two answers. Weight is the number of judges with a yes or no, each of which a decision would check. π is the item's
-inclusion probability; an item of an exploration queue has none and is ranked as if it were 1.
+What is kept of each item (`review.scores`) is read in the order of its score. Two parts are read apart and merged:
+items that are judged as often as their project asks for, and open ones, of which a reviewer sees only those that he or
+she has judged. So a page touches little more than the rows that it shows, however many items wait.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import heapq
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from django.db.models import (
-    Case,
-    Count,
-    Exists,
-    F,
-    FloatField,
-    OuterRef,
-    Q,
-    QuerySet,
-    Sum,
-    Value,
-    When,
-)
-from django.db.models.functions import Coalesce, NullIf
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from labelapp.accounts.models import User
-from labelapp.atlas.models import Direction
-from labelapp.atlas.panels import hidden_directions
-from labelapp.judgements.models import Judge, Judgement, Verdict, Verification
+from labelapp.atlas.models import Matrix
+from labelapp.atlas.panels import hidden_from
+from labelapp.judgements.models import Judge, Judgement, Summary
+from labelapp.labelling.blindness import Blindness
 from labelapp.labelling.models import Item, Project
-from labelapp.review.filters import Filters
-from labelapp.review.models import Adjudication
+from labelapp.review.filters import KIND_NAMES, Filters
+from labelapp.review.models import Adjudication, Disagreement
+from labelapp.review.scores import scored
 
 ROWS_A_PAGE = 50
 TOKENS_SHOWN = 8
-YES, NO = Verdict.INTERPRETABLE, Verdict.NOT_INTERPRETABLE
-VERIFIED, REJECTED = Verification.Answer.YES, Verification.Answer.NO
-MACHINES = (Judge.Type.PROMPT, Judge.Type.BASELINE)
-
-PERSON = Q(judge__type=Judge.Type.PERSON)
-MACHINE = Q(judge__type__in=MACHINES)
-ALONE = MACHINE & Q(answer__isnull=True)  # a machine without a verifier's answer
-# Under the default rule, as `judgements.rules` has it: `both` where there is a verifier's answer, else `labeler`.
-RULED_YES = (ALONE & Q(verdict=YES)) | (MACHINE & Q(verdict=YES, answer=VERIFIED))
-RULED_NO = MACHINE & (Q(verdict=NO) | Q(verdict=YES, answer=REJECTED))
-# One judgement on which two rules differ.
-SPLIT = MACHINE & (Q(verdict=YES, answer=REJECTED) | Q(verdict=NO, answer=VERIFIED))
-
-KINDS = {
-    "people": Q(people_yes__gt=0, people_no__gt=0),
-    "people_machine": Q(people_yes__gt=F("people_no"), ruled_no__gt=0)
-    | Q(people_no__gt=F("people_yes"), ruled_yes__gt=0),
-    "machine": Q(ruled_yes__gt=0, ruled_no__gt=0) | Q(split__gt=0),
-}
+COUNTED_AT_MOST = 1000  # one more stands for "more"
 
 
 class Place(NamedTuple):
@@ -68,99 +37,161 @@ class Place(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Ranked:
-    """One item of the queue, and why it stands where it does."""
-
-    item_id: int
-    score: float
-    uncertainty: float
-    weight: int
-    inclusion_probability: float | None
-    people_yes: int
-    people_no: int
-    ruled_yes: int
-    ruled_no: int
-    kinds: Sequence[str]
-
-    @property
-    def place(self) -> Place:
-        return Place(self.score, self.item_id)
-
-
-@dataclass(frozen=True)
 class Row:
     """A line of the queue's page."""
 
-    ranked: Ranked
+    ranked: Disagreement
     item: Item
     tokens: Sequence[str]
     adjudication: Adjudication | None
 
 
-def ranked_rows(project: Project, filters: Filters, viewer: User, *, show_hidden: bool = False) -> QuerySet[Any]:
-    """The items that fulfil the filters, as rows of aggregates, in no order: one statement.
+@dataclass(frozen=True)
+class Counts:
+    """How many items disagree in each way, and in any; one more than COUNTED_AT_MOST stands for more."""
 
-    Without those that the viewer is still to judge blind, unless `show_hidden`.
+    kinds: Mapping[str, int]
+    n_hidden: int  # that wait for the viewer, and of what disagrees and is counted what waits in another project
+
+
+class Standing(NamedTuple):
+    """Of a row of the queue what counting and sorting need."""
+
+    item_id: int
+    direction_id: int
+    score: float
+    people: bool
+    people_machine: bool
+    machine: bool
+
+
+@dataclass(frozen=True)
+class Queue:
+    """What a person sees of the queue under some filters: rows in the database and, of what is still open, those that
+    the person has judged, which are few and read at once.
+
+    `viewer` is somebody for whom items may wait in another project as well (None: nobody). That is asked of the rows
+    that are read, in their order: as a condition of the statement it would be worked out for all.
     """
-    rows = _votes(project).filter(filters.places())
-    if filters.audit:
-        rows = rows.filter(direction__in=filters.audited(project))
-    if not show_hidden:
-        rows = rows.exclude(direction__in=_hidden(project, viewer).values("pk"))
-    if filters.state:
-        decided = Exists(Adjudication.objects.filter(item=OuterRef("item"), current=True))
-        rows = rows.filter(decided if filters.state == "decided" else ~decided)
-    found: QuerySet[Any] = _scored(rows).annotate(**filters.counts()).filter(filters.having())
-    return found
+
+    stored: Sequence[QuerySet[Disagreement]]
+    mine: Sequence[Standing] = ()
+    viewer: User | None = None
+    unseen: QuerySet[Item] | None = None  # that wait for the viewer in the queue's own projects
+
+    def counts(self) -> Counts:
+        """Exact where at most COUNTED_AT_MOST are looked at; else each kind is counted for itself, as far."""
+        most = COUNTED_AT_MOST + 1
+        n_hidden = 0 if self.unseen is None else self.unseen.order_by()[:most].count()
+        kinds = dict.fromkeys(("any", *KIND_NAMES), 0)
+        parts: list[QuerySet[Disagreement] | Sequence[Standing]] = [*self.stored, self.mine]
+        for part in parts:
+            rows = {"any": _some(part)}
+            for name in KIND_NAMES:
+                few = len(rows["any"]) < most
+                rows[name] = [it for it in rows["any"] if getattr(it, name)] if few else _some(part, name)
+            # Where more are there than are read, the hidden among them are made up for by the rest.
+            counted = {name: some for name, some in rows.items() if len(some) < most}
+            hidden = self._hidden({row.direction_id for some in counted.values() for row in some})
+            n_hidden += sum(row.direction_id in hidden for row in counted.get("any", ()))
+            for name, some in rows.items():
+                n = sum(row.direction_id not in hidden for row in some) if name in counted else most
+                kinds[name] = min(kinds[name] + n, most)
+        return Counts(kinds, min(n_hidden, most))
+
+    def page(self, kind: str, after: Place | None, n: int) -> list[Disagreement]:
+        """The first n of a kind of disagreement ("" for any) behind a place; more queries than a few only where many
+        wait for the viewer in another project."""
+        pages = [self._first(part.filter(**{kind: True}) if kind else part, after, n) for part in self.stored]
+        pages.append(self._first_mine(kind, after, n))
+        return list(heapq.merge(*pages, key=lambda row: (-row.score, row.item_id)))[:n]
+
+    def _first(self, rows: QuerySet[Disagreement], after: Place | None, n: int) -> list[Disagreement]:
+        found: list[Disagreement] = []
+        width = n
+        while True:
+            behind = _behind(rows, after) if after is not None else rows
+            read = list(behind.order_by("-score", "item")[:width])
+            hidden = self._hidden([row.direction_id for row in read])
+            found += [row for row in read if row.direction_id not in hidden]
+            if len(found) >= n or len(read) < width:
+                return found[:n]
+            after, width = Place(read[-1].score, read[-1].item_id), min(4 * width, COUNTED_AT_MOST)
+
+    def _first_mine(self, kind: str, after: Place | None, n: int) -> list[Disagreement]:
+        def place(row: Standing) -> tuple[float, int]:
+            return -row.score, row.item_id
+
+        behind = (-after.score, after.item_id) if after is not None else None
+        rows = sorted(
+            (it for it in self.mine if (not kind or getattr(it, kind)) and (behind is None or place(it) > behind)),
+            key=place,
+        )
+        seen: list[Standing] = []
+        start, width = 0, n
+        while len(seen) < n and start < len(rows):
+            some = rows[start : start + width]
+            hidden = self._hidden([row.direction_id for row in some])
+            seen += [row for row in some if row.direction_id not in hidden]
+            start, width = start + width, min(4 * width, COUNTED_AT_MOST)
+        found = Disagreement.objects.in_bulk([row.item_id for row in seen[:n]])
+        return [found[row.item_id] for row in seen[:n] if row.item_id in found]
+
+    def _hidden(self, direction_ids: Collection[int]) -> Collection[int]:
+        return hidden_from(self.viewer, direction_ids) if self.viewer is not None and direction_ids else ()
 
 
-def queue_counts(rows: QuerySet[Any]) -> dict[str, int]:
-    """How many items disagree in each way, and in any: one query."""
-    counts = {name: Count("item", filter=kind) for name, kind in KINDS.items()}
-    return dict(rows.filter(_any_kind()).aggregate(any=Count("item"), **counts))
+def queue_of(projects: Collection[Project], filters: Filters, viewer: User, *, show_hidden: bool = False) -> Queue:
+    """The items of these projects that fulfil the filters, but for the kind.
+
+    Without those that the viewer is still to judge blind, here or in another project, unless `show_hidden`.
+    Raises FilterError.
+    """
+    rows = Disagreement.objects.filter(_in(projects), filters.condition(projects), score__gt=0)
+    closed, still_open = rows.filter(is_open=False), rows.filter(is_open=True)
+    if show_hidden:
+        return Queue((closed, still_open))
+    blind = Blindness.of(viewer)
+    judged = blind.judged(projects)
+    mine = still_open.filter(judged, n_judged__gt=0).order_by()
+    return Queue(
+        (closed,),
+        [Standing(*row) for row in mine.values_list(*Standing._fields)],
+        viewer if blind.may_wait_elsewhere(projects) else None,
+        Item.objects.filter(_in(projects), is_open=True).exclude(judged),
+    )
 
 
-def queue_page(rows: QuerySet[Any], kind: str, after: Place | None, n: int) -> list[Ranked]:
-    """The first n of a kind of disagreement ("" for any) behind a place: one query."""
-    rows = rows.filter(KINDS[kind] if kind else _any_kind())
-    if after is not None:
-        rows = rows.filter(Q(score__lt=after.score) | Q(score=after.score, item__gt=after.item_id))
-    return [_ranked(row) for row in rows.order_by("-score", "item")[:n]]
+def item_ranked(item: Item) -> Disagreement | None:
+    """One item's weight and score, whether anybody differs or not; None where nobody has said yes or no to it."""
+    found = scored([item.pk])[0]
+    return found if found.weight else None
 
 
-def item_ranked(item: Item) -> Ranked | None:
-    """One item's place, whatever its disagreement; None where nobody has said yes or no to it."""
-    row = next(iter(_scored(_votes(item.project).filter(direction=item.direction_id))), None)
-    return _ranked(row) if row is not None and row["score"] is not None else None
-
-
-def rows_shown(ranked: Sequence[Ranked]) -> list[Row]:
+def rows_shown(ranked: Sequence[Disagreement]) -> list[Row]:
     """With the items themselves: two queries."""
-    items = Item.objects.select_related("direction__matrix__model").in_bulk([it.item_id for it in ranked])
+    items = Item.objects.select_related("project", "direction__matrix__model").in_bulk([it.item_id for it in ranked])
     standing = Adjudication.objects.filter(item__in=items, current=True).select_related("by")
     decided = {it.item_id: it for it in standing}
     return [
         Row(it, items[it.item_id], items[it.item_id].direction.tokens[:TOKENS_SHOWN], decided.get(it.item_id))
         for it in ranked
+        if it.item_id in items
     ]
 
 
-def hidden_total(project: Project, viewer: User) -> int:
-    """How many of the project's items the viewer is still to judge blind."""
-    return _hidden(project, viewer).count()
+def judges_of(projects: Collection[Project]) -> list[Judge]:
+    """Whose answers the queue compares: people of these projects, and machines that judged in their matrices."""
+    people = Judgement.objects.filter(judge=OuterRef("pk"), source__in=[it.source for it in projects])
+    machines = Summary.objects.filter(judge=OuterRef("pk"), matrix__in=_matrices(projects).values("pk"))
+    is_person = Q(type=Judge.Type.PERSON)
+    judges = Judge.objects.filter(is_person & Q(Exists(people)) | ~is_person & Q(Exists(machines)))
+    return list(judges.order_by("type", "name", "pk"))
 
 
-def judges_of(project: Project) -> list[Judge]:
-    """Whose answers the queue compares."""
-    judged = _votes(project).order_by().values("judge_id")
-    return list(Judge.objects.filter(pk__in=judged).order_by("type", "name", "pk"))
-
-
-def places_of(project: Project) -> dict[str, list[Any]]:
-    """The models, circuits and layers of the project's items, for its filters: one query."""
-    directions = Direction.objects.filter(items__project=project).order_by()
-    columns = ("matrix__model_id", "matrix__circuit", "matrix__layer")
-    found = list(directions.values_list(*columns).distinct())
+def places_of(projects: Collection[Project]) -> dict[str, list[Any]]:
+    """The models, circuits and layers where the projects' judges disagree, for the filters: one query."""
+    found = list(_matrices(projects).order_by().values_list("model_id", "circuit", "layer").distinct())
     return {
         "models": sorted({model for model, _, _ in found}),
         "circuits": sorted({circuit for _, circuit, _ in found}),
@@ -168,95 +199,24 @@ def places_of(project: Project) -> dict[str, list[Any]]:
     }
 
 
-def _hidden(project: Project, viewer: User) -> QuerySet[Direction]:
-    """A list of the project's own, and no correlated EXISTS: without statistics PostgreSQL plans that for minutes."""
-    return hidden_directions(viewer).filter(items__project=project)
+def _matrices(projects: Collection[Project]) -> QuerySet[Matrix]:
+    here = Disagreement.objects.filter(_in(projects), matrix=OuterRef("pk"), score__gt=0)
+    return Matrix.objects.filter(Exists(here))
 
 
-def _votes(project: Project) -> QuerySet[Any]:
-    """What stands on the project's items: people's of this project, and every machine's."""
-    # Joins, each made once here; a subquery would stand in the statement once for each place where it is used.
-    rows: QuerySet[Any] = Judgement.objects.annotate(
-        item=F("direction__items__pk"),
-        pi=F("direction__items__inclusion_probability"),
-        in_project=F("direction__items__project"),
-        verification=F("verifications__pk"),
-        answer=F("verifications__answer"),
-    )
-    later = Verification.objects.filter(judgement=OuterRef("pk"), pk__gt=OuterRef("verification"))
-    of_project = PERSON & Q(source=project.source) | MACHINE
-    return rows.filter(of_project, ~Exists(later), current=True, in_project=project.pk)
+def _in(projects: Collection[Project]) -> Q:
+    """One project is said as one: then its index gives the order."""
+    ids = [it.pk for it in projects]
+    return Q(project=ids[0]) if len(ids) == 1 else Q(project__in=ids)
 
 
-def _scored(rows: QuerySet[Any]) -> QuerySet[Any]:
-    """By item, with the parts of its score."""
-    grouped = rows.order_by().values("item", "pi")
-    scored: QuerySet[Any] = (
-        grouped.annotate(
-            people_yes=Count("pk", filter=PERSON & Q(verdict=YES)),
-            people_no=Count("pk", filter=PERSON & Q(verdict=NO)),
-            ruled_yes=Count("pk", filter=RULED_YES),
-            ruled_no=Count("pk", filter=RULED_NO),
-            split=Count("pk", filter=SPLIT),
-            weight=Count("judge", distinct=True, filter=Q(verdict__in=(YES, NO))),
-            machine_yes=_half_votes(YES, VERIFIED),
-            machine_no=_half_votes(NO, REJECTED),
-        )
-        .annotate(people_share=_share("people_yes", "people_no"), machine_share=_share("machine_yes", "machine_no"))
-        .annotate(
-            p=(Coalesce("people_share", "machine_share") + Coalesce("machine_share", "people_share")) / Value(2.0)
-        )
-        .annotate(uncertainty=Value(4.0) * F("p") * (Value(1.0) - F("p")))
-        .annotate(score=F("uncertainty") * F("weight") / Coalesce(F("pi"), Value(1.0)))
-    )
-    return scored
+def _behind(rows: QuerySet[Disagreement], after: Place) -> QuerySet[Disagreement]:
+    return rows.filter(Q(score__lt=after.score) | Q(score=after.score, item__gt=after.item_id), score__lte=after.score)
 
 
-def _half_votes(verdict: str, answer: str) -> Any:
-    """A machine's votes for a verdict: one, or half for what its labeler and half for what its verifier says."""
-    votes = Case(
-        When(ALONE & Q(verdict=verdict), then=Value(1.0)),
-        When(MACHINE & Q(verdict=verdict, answer=answer), then=Value(1.0)),
-        When(MACHINE & (Q(verdict=verdict) | Q(answer=answer)), then=Value(0.5)),
-        default=Value(0.0),
-        output_field=FloatField(),
-    )
-    return Sum(votes)
-
-
-def _share(yes: str, no: str) -> Any:
-    """None where nobody said either."""
-    return (F(yes) * Value(1.0)) / NullIf((F(yes) + F(no)) * Value(1.0), Value(0.0))
-
-
-def _any_kind() -> Q:
-    found = Q()
-    for kind in KINDS.values():
-        found |= kind
-    return found
-
-
-def _ranked(row: Mapping[str, Any]) -> Ranked:
-    return Ranked(
-        item_id=row["item"],
-        score=row["score"],
-        uncertainty=row["uncertainty"],
-        weight=row["weight"],
-        inclusion_probability=row["pi"],
-        people_yes=row["people_yes"],
-        people_no=row["people_no"],
-        ruled_yes=row["ruled_yes"],
-        ruled_no=row["ruled_no"],
-        kinds=_kinds(row),
-    )
-
-
-def _kinds(row: Mapping[str, Any]) -> list[str]:
-    """The same conditions as KINDS, of a row that is here."""
-    yes, no, ruled_yes, ruled_no = (row[name] for name in ("people_yes", "people_no", "ruled_yes", "ruled_no"))
-    held = {
-        "people": yes and no,
-        "people_machine": (yes > no and ruled_no) or (no > yes and ruled_yes),
-        "machine": (ruled_yes and ruled_no) or row["split"],
-    }
-    return [name for name in KINDS if held[name]]
+def _some(part: QuerySet[Disagreement] | Sequence[Standing], kind: str = "") -> Sequence[Standing]:
+    """In any order, of one more than is counted at most."""
+    if not isinstance(part, QuerySet):
+        return [it for it in part if not kind or getattr(it, kind)][: COUNTED_AT_MOST + 1]
+    rows = part.filter(**{kind: True}) if kind else part
+    return [Standing(*row) for row in rows.order_by().values_list(*Standing._fields)[: COUNTED_AT_MOST + 1]]

@@ -6,6 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
+from django.db.models import QuerySet
+
 from labelapp.accounts.models import User
 from labelapp.atlas.models import Direction
 from labelapp.exchange.subjects import ExportError, Subject
@@ -14,6 +16,8 @@ from labelapp.labelling.selectors import REVIEWING_ROLES
 from labelapp.review.models import Adjudication, Entry, GroundTruth
 
 MOST_DIGITS = 18  # of an id: what the database's integers hold
+MOST_VERSION = 2**31 - 1
+SETS_LISTED = 100
 
 
 def truth_address(truth: GroundTruth) -> str:
@@ -21,11 +25,25 @@ def truth_address(truth: GroundTruth) -> str:
     return f"truth:{truth.pk}"
 
 
-def truth_subject(number: str, user: User | None) -> Subject:
-    """For the project's owner and reviewers, and for the command line. Raises ExportError."""
-    is_number = number.isascii() and number.isdigit() and len(number) <= MOST_DIGITS
-    found = GroundTruth.objects.filter(pk=int(number)) if is_number else GroundTruth.objects.none()
-    truth = found.select_related("project").first()
+def truth_subject_name(truth: GroundTruth) -> str:
+    """The same in words, as runs store and show it: "truth:demo/animals@2"."""
+    return f"truth:{truth.project.slug}/{truth}"
+
+
+def truths_exportable(user: User) -> list[tuple[str, str]]:
+    """Name and title of the sets that a person may export, newest first."""
+    found = GroundTruth.objects.filter(
+        project__memberships__user=user, project__memberships__role__in=REVIEWING_ROLES
+    ).select_related("project")
+    return [(f"{it.project.slug}/{it}", f"{it} of {it.project}") for it in found.order_by("-pk")[:SETS_LISTED]]
+
+
+def truth_subject(name: str, user: User | None) -> Subject:
+    """For the project's owner and reviewers, and for the command line; `name` is a number, or "demo/animals@2".
+
+    Raises ExportError.
+    """
+    truth = _truths_named(name).select_related("project").first()
     if truth is None or (user is not None and not _may_export(truth, user)):
         raise ExportError(
             "There is no such ground-truth set that you may export; its project's owner and reviewers may."
@@ -41,6 +59,16 @@ def truth_subject(number: str, user: User | None) -> Subject:
         sources=(truth.project.source,),
         extras=extras,
     )
+
+
+def _truths_named(name: str) -> QuerySet[GroundTruth]:
+    slug, _, named = name.partition("/")
+    bare, _, number = named.partition("@") if named else ("", "", slug)
+    if not (number.isascii() and number.isdigit() and len(number) <= MOST_DIGITS):
+        return GroundTruth.objects.none()
+    if not named:
+        return GroundTruth.objects.filter(pk=int(number))
+    return GroundTruth.objects.filter(project__slug=slug, name=bare, version=min(int(number), MOST_VERSION))
 
 
 def entry_record(truth: GroundTruth, entry: Entry) -> dict[str, Any]:

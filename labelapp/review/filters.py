@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from django.db.models import Count, Q
+from django.db.models import Exists, OuterRef, Q
 from django.utils.http import urlencode
 
 from labelapp.atlas.keys import CIRCUITS
+from labelapp.atlas.models import Matrix
 from labelapp.autolabel.audits import AuditError, findings, source_get
-from labelapp.judgements.models import Judge, Judgement, Verdict, Verification
-from labelapp.labelling.models import Item, Project
+from labelapp.judgements.models import Judge, Judgement
+from labelapp.labelling.models import Project
+from labelapp.review.models import Disagreement
+from labelapp.review.scores import CELL_BITS
 from labelapp.statistics.audits import AUDITS
 
 KIND_NAMES = {
@@ -31,6 +34,7 @@ CELLS = {
 MOST_AUDITED = 30_000  # SQLite takes so many parameters
 MOST_DIGITS = 18  # of an id: what the database's integers hold
 MOST_LAYER_DIGITS = 9
+MOST_CELLS = 1 << len(CELL_BITS)
 
 
 class FilterError(ValueError):
@@ -61,45 +65,39 @@ class Filters:
         pairs = {it.name: getattr(self, it.name) for it in fields(self)}
         return {name: value for name, value in pairs.items() if value != getattr(usual, name)}
 
-    def places(self) -> Q:
-        """The condition on judgements by the place of their direction."""
+    def condition(self, projects: Collection[Project]) -> Q:
+        """On rows of `Disagreement`, all but the kind. Raises FilterError as `audited` does."""
         found = Q()
-        if self.model:
-            found &= Q(direction__matrix__model=self.model)
-        if self.circuit:
-            found &= Q(direction__matrix__circuit=self.circuit)
-        if self.layer:
-            found &= Q(direction__matrix__layer=int(self.layer))
+        if places := self._places():
+            found &= Q(matrix__in=Matrix.objects.filter(places).values("pk"))
         if self.sign:
-            found &= Q(direction__sign=self.sign)
-        return found
-
-    def counts(self) -> dict[str, Count]:
-        """Of each item how many judgements are by the chosen judge, and how many in the chosen cell."""
-        return {
-            "of_judge": Count("pk", filter=Q(judge=self.judge)),
-            "of_cell": Count("pk", filter=self._in_cell()),
-        }
-
-    def having(self) -> Q:
-        found = Q()
+            found &= Q(sign=self.sign)
+        if self.state:
+            found &= Q(is_decided=self.state == "decided")
         if self.judge:
-            found &= Q(of_judge__gt=0)
+            judged = Judgement.objects.filter(direction=OuterRef("direction"), judge=self.judge, current=True)
+            if Judge.objects.filter(pk=self.judge, type=Judge.Type.PERSON).exists():
+                judged = judged.filter(source__in=[it.source for it in projects])
+            found &= Q(Exists(judged))
         if self.cell:
-            found &= Q(of_cell__gt=0)
+            found &= Q(cells__in=[cells for cells in range(MOST_CELLS) if cells & CELL_BITS[self.cell]])
+        if self.audit:
+            found &= Q(direction__in=self.audited(projects))
         return found
 
-    def audited(self, project: Project) -> list[int]:
-        """The directions of the project that the chosen audit finds in any run or import that judged them.
+    def audited(self, projects: Collection[Project]) -> list[int]:
+        """The directions with a disagreement that the chosen audit finds in any run or import that judged them.
 
         Raises FilterError where they are too many for one query.
         """
-        directions = Item.objects.filter(project=project).values("direction")
-        rows = Judgement.objects.filter(self.places(), current=True, direction__in=directions).exclude(
+        rows = Disagreement.objects.filter(project__in=[it.pk for it in projects], score__gt=0)
+        if places := self._places():
+            rows = rows.filter(matrix__in=Matrix.objects.filter(places).values("pk"))
+        said = Judgement.objects.filter(current=True, direction__in=rows.values("direction")).exclude(
             judge__type=Judge.Type.PERSON
         )
         judged: dict[str, dict[int, int]] = {}
-        for source, pk, direction in rows.values_list("source", "pk", "direction_id"):
+        for source, pk, direction in said.values_list("source", "pk", "direction_id"):
             judged.setdefault(source, {})[pk] = direction
         found = {
             directions_of[pk]
@@ -113,11 +111,16 @@ class Filters:
             )
         return sorted(found)
 
-    def _in_cell(self) -> Q:
-        labeler, _, verifier = self.cell.partition("-")
-        verdict = Verdict.INTERPRETABLE if labeler == "meaning" else Verdict.NOT_INTERPRETABLE
-        answer = Verification.Answer.YES if verifier == "yes" else Verification.Answer.NO
-        return ~Q(judge__type=Judge.Type.PERSON) & Q(verdict=verdict, answer=answer)
+    def _places(self) -> Q:
+        """On matrices."""
+        found = Q()
+        if self.model:
+            found &= Q(model=self.model)
+        if self.circuit:
+            found &= Q(circuit=self.circuit)
+        if self.layer:
+            found &= Q(layer=int(self.layer))
+        return found
 
 
 def filters_of(query: Mapping[str, str]) -> Filters:

@@ -7,7 +7,7 @@ from typing import Any, NoReturn, TypeVar
 from django.conf import settings
 from django.db import models
 
-from labelapp.atlas.models import Direction
+from labelapp.atlas.models import Direction, Matrix
 from labelapp.autolabel.models import ImmutableError
 from labelapp.jobs.models import Job
 from labelapp.judgements.models import HUMAN_VERDICTS, LABEL_LENGTH, TWO_VALUED, Verdict
@@ -113,6 +113,83 @@ class Proposal(models.Model):
     def posterior(self) -> float:
         """Of the verdict."""
         return max(self.yes, 1 - self.yes)
+
+
+class Disagreement(models.Model):
+    """What a decision on one item would tell; `review.scores` says how it is added up, and writes it.
+
+    A row for each item on which judges differ, or once did: then its score is 0. Kept in the transaction that writes a
+    judgement, a decision or the item itself; `manage.py verify` weighs every item again.
+    """
+
+    item = models.OneToOneField(Item, models.CASCADE, primary_key=True, related_name="disagreement")
+    # As the item's, and its direction's: what the queue is narrowed and sorted by stands in one table.
+    project = models.ForeignKey(Project, models.CASCADE, related_name="disagreements", db_index=False)
+    direction = models.ForeignKey(Direction, models.PROTECT, related_name="disagreements")
+    matrix = models.ForeignKey(Matrix, models.PROTECT, related_name="+", db_index=False)
+    sign = models.CharField(max_length=1)
+    is_open = models.BooleanField()
+    n_judged = models.PositiveSmallIntegerField()
+    is_decided = models.BooleanField()
+    # Who differs.
+    people = models.BooleanField()
+    people_machine = models.BooleanField()
+    machine = models.BooleanField()
+    cells = models.PositiveSmallIntegerField()  # of labeler × verifier those that a machine fills (`scores.CELL_BITS`)
+    people_yes = models.PositiveIntegerField()
+    people_no = models.PositiveIntegerField()
+    ruled_yes = models.PositiveIntegerField()  # machines' verdicts under their rule
+    ruled_no = models.PositiveIntegerField()
+    weight = models.PositiveIntegerField()
+    uncertainty = models.FloatField()
+    score = models.FloatField()
+
+    class Meta:
+        indexes = [
+            # The queue of a project, and of several: what is closed and what is still open are read apart, since of
+            # the latter a reviewer sees only what he or she has judged.
+            models.Index(
+                "project", "is_open", models.F("score").desc(), "item",
+                condition=models.Q(score__gt=0), name="disagreements_of_a_project",
+            ),
+            models.Index(
+                "is_open", models.F("score").desc(), "item",
+                condition=models.Q(score__gt=0), name="disagreements_in_order",
+            ),
+            # The kinds that are rare where a machine judged everything, and what is decided.
+            models.Index(
+                "project", "is_open", models.F("score").desc(), "item",
+                condition=models.Q(score__gt=0, people=True), name="people_differ",
+            ),
+            models.Index(
+                "project", "is_open", models.F("score").desc(), "item",
+                condition=models.Q(score__gt=0, people_machine=True), name="people_and_machine_differ",
+            ),
+            models.Index(
+                "project", "is_open", models.F("score").desc(), "item",
+                condition=models.Q(score__gt=0, is_decided=True), name="disagreements_decided",
+            ),
+            # What is open and judged by somebody, among which a reviewer's own are found.
+            models.Index(
+                fields=["project", "direction"],
+                condition=models.Q(score__gt=0, is_open=True, n_judged__gt=0), name="disagreements_half_judged",
+            ),
+            # Which matrices a project's filters offer, and one of them.
+            models.Index(
+                fields=["matrix", "project"], condition=models.Q(score__gt=0), name="disagreements_of_a_matrix"
+            ),
+        ]  # fmt: skip
+
+    def __str__(self) -> str:
+        return f"{self.item_id}: {self.score:.3g}"
+
+    @property
+    def differs(self) -> bool:
+        return self.people or self.people_machine or self.machine
+
+    @property
+    def kinds(self) -> list[str]:
+        return [name for name in ("people", "people_machine", "machine") if getattr(self, name)]
 
 
 class FrozenRows(models.QuerySet[M]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -22,25 +23,26 @@ from labelapp.labelling.selectors import REVIEWING_ROLES, item_get_for
 from labelapp.review.access import project_get_for
 from labelapp.review.aggregation import proposal_of
 from labelapp.review.disagreement import (
+    COUNTED_AT_MOST,
     ROWS_A_PAGE,
+    Counts,
     Place,
-    hidden_total,
     item_ranked,
     judges_of,
     places_of,
-    queue_counts,
-    queue_page,
-    ranked_rows,
+    queue_of,
     rows_shown,
 )
 from labelapp.review.filters import CELLS, KIND_NAMES, STATES, FilterError, Filters, filters_of
 from labelapp.review.forms import MOST_DIGITS, Decision, decision_of
-from labelapp.review.models import REASON_LENGTH
-from labelapp.review.services import ReviewError, adjudicate, adjudication_undo
+from labelapp.review.models import REASON_LENGTH, Disagreement
+from labelapp.review.selectors import projects_reviewed_by
+from labelapp.review.services import ReviewError, adjudicate, adjudication_last, adjudication_undo
 from labelapp.review.sides import item_readout, sides
 from labelapp.statistics.audits import AUDITS
 
-NOTHING_TO_UNDO = "There is nothing to undo: no decision of yours stands in this project."
+EVERYWHERE = "everywhere"  # in an item's address: the queue over all projects
+NOTHING_TO_UNDO = "There is nothing to undo: no decision of yours stands here."
 QUEUE_IS_EMPTY = "That was the last one of this queue."
 
 
@@ -48,37 +50,47 @@ QUEUE_IS_EMPTY = "That was the last one of this queue."
 def disagreements(request: SignedInRequest, slug: str) -> HttpResponse:
     """Filters as in `filters.Filters`; `?after=` the last place of the page before; `?all=1` hides nothing."""
     project = project_get_for(request.user, slug, REVIEWING_ROLES)
+    return _queue_page(request, [project], {"project": project})
+
+
+@require_GET
+def disagreements_everywhere(request: SignedInRequest) -> HttpResponse:
+    """The same over all projects that the person reviews."""
+    return _queue_page(request, _reviewed(request), {})
+
+
+def _queue_page(request: SignedInRequest, projects: Sequence[Project], more: dict[str, Any]) -> HttpResponse:
     filters, after = _filters(request), _after(request)
     show_hidden = _shows_hidden(request)
-    counted: dict[str, int] = {}
+    counted = Counts({}, 0)
     ranked, error = [], ""
     try:
-        rows = ranked_rows(project, filters, request.user, show_hidden=show_hidden)
-        counted = queue_counts(rows)
-        ranked = queue_page(rows, filters.kind, after, ROWS_A_PAGE + 1)
+        queue = queue_of(projects, filters, request.user, show_hidden=show_hidden)
+        counted = queue.counts()
+        ranked = queue.page(filters.kind, after, ROWS_A_PAGE + 1)
     except FilterError as refusal:
         error = str(refusal)
     shown = ranked[:ROWS_A_PAGE]
-    more = len(ranked) > ROWS_A_PAGE
+    is_everywhere = "project" not in more
     context = {
-        "project": project,
+        "projects": projects,
         "filters": filters,
-        "kind_name": KIND_NAMES.get(filters.kind, ""),
-        "kinds": _kind_links(filters, counted, show_hidden),
+        "kinds": _kind_links(filters, counted.kinds, show_hidden),
         "states": [
             (name, _query(replace(filters, state=state), show_hidden), state == filters.state)
             for state, name in STATES.items()
         ],
         "rows": rows_shown(shown),
-        "n": counted.get(filters.kind or "any", 0),
-        "n_hidden": 0 if show_hidden else hidden_total(project, request.user),
+        "counted_at_most": COUNTED_AT_MOST,
+        "n_hidden": counted.n_hidden,
         "hidden_query": _query(filters, True),
-        "item_query": _query(filters, show_hidden),
+        "item_query": _query(filters, show_hidden, is_everywhere=is_everywhere),
         "first_query": _query(filters, show_hidden) if after else "",
-        "next_query": _query(filters, show_hidden, shown[-1].place) if more else "",
+        "next_query": _query(filters, show_hidden, _place(shown[-1])) if len(ranked) > ROWS_A_PAGE else "",
         "show_hidden": show_hidden,
         "error": error,
-        **_choices(project),
+        **more,
+        **_choices(projects),
     }
     return render(request, "review/disagreements.html", context, status=422 if error else 200)
 
@@ -111,20 +123,30 @@ def decide(request: SignedInRequest, slug: str, opaque_id: str) -> HttpResponse:
     following = _following(request, project, found)
     if following is None:
         messages.success(request, QUEUE_IS_EMPTY)
-        return redirect(_address(request, "review:disagreements", project.slug))
-    return redirect(_address(request, "review:item", project.slug, following))
+        return redirect(_queue_address(request, project))
+    return redirect(_item_address(request, following))
 
 
 @require_POST
 def undo(request: SignedInRequest, slug: str) -> HttpResponse:
     """Take back the reviewer's last decision in the project, and show its item."""
-    project = project_get_for(request.user, slug, REVIEWING_ROLES)
-    found = adjudication_undo(project=project, user=request.user)
+    return _undo(request, project_get_for(request.user, slug, REVIEWING_ROLES))
+
+
+@require_POST
+def undo_everywhere(request: SignedInRequest) -> HttpResponse:
+    """The same of the projects that the person reviews."""
+    last = adjudication_last(request.user, _reviewed(request))
+    return _undo(request, last.item.project if last else None)
+
+
+def _undo(request: SignedInRequest, project: Project | None) -> HttpResponse:
+    found = adjudication_undo(project=project, user=request.user) if project else None
     if found is None:
         messages.warning(request, NOTHING_TO_UNDO)
-        return redirect(_address(request, "review:disagreements", project.slug))
+        return redirect(_queue_address(request, project))
     messages.success(request, "Your last decision is taken back; the trail keeps it.")
-    return redirect(_address(request, "review:item", project.slug, found.opaque_id))
+    return redirect(_item_address(request, found))
 
 
 def _item_page(
@@ -147,24 +169,26 @@ def _item_page(
         "verdicts": zip(HUMAN_VERDICTS, "ynu", strict=True),
         "label_length": LABEL_LENGTH,
         "reason_length": REASON_LENGTH,
-        "queue_query": _query(filters, _shows_hidden(request)),
-        "hidden_query": _query(filters, True),
+        "queue": _queue_address(request, project),
+        "item_query": _query(filters, _shows_hidden(request), is_everywhere=_is_everywhere(request)),
+        "hidden_query": _query(filters, True, is_everywhere=_is_everywhere(request)),
         "following": _following(request, project, found),
     }
     return render(request, "review/item.html", context, status=422 if error else 200)
 
 
-def _following(request: SignedInRequest, project: Project, found: Item) -> str | None:
-    """The opaque id of the item behind this one in the queue that the address names."""
+def _following(request: SignedInRequest, project: Project, found: Item) -> Item | None:
+    """The item behind this one in the queue that the address names."""
     filters = _filters(request)
+    projects = _reviewed(request) if _is_everywhere(request) else [project]
     ranked = item_ranked(found)
     try:
-        rows = ranked_rows(project, filters, request.user, show_hidden=_shows_hidden(request))
-        following = queue_page(rows, filters.kind, ranked.place if ranked else None, 1)
+        queue = queue_of(projects, filters, request.user, show_hidden=_shows_hidden(request))
+        following = queue.page(filters.kind, _place(ranked) if ranked else None, 2)
     except FilterError:
         return None
-    ids = [it.item_id for it in following if it.item_id != found.pk]
-    return Item.objects.values_list("opaque_id", flat=True).get(pk=ids[0]) if ids else None
+    pk = next((it.item_id for it in following if it.item_id != found.pk), None)
+    return Item.objects.select_related("project").filter(pk=pk).first() if pk is not None else None
 
 
 def _item(project: Project, opaque_id: str) -> Item:
@@ -173,7 +197,7 @@ def _item(project: Project, opaque_id: str) -> Item:
     return Item.objects.select_related("project", "direction__matrix__model").get(pk=found.pk)
 
 
-def _kind_links(filters: Filters, counted: dict[str, int], show_hidden: bool) -> list[tuple[str, int, str, bool]]:
+def _kind_links(filters: Filters, counted: Mapping[str, int], show_hidden: bool) -> list[tuple[str, int, str, bool]]:
     names = {"": "All", **KIND_NAMES}
     return [
         (name, counted.get(kind or "any", 0), _query(replace(filters, kind=kind), show_hidden), kind == filters.kind)
@@ -181,14 +205,14 @@ def _kind_links(filters: Filters, counted: dict[str, int], show_hidden: bool) ->
     ]
 
 
-def _choices(project: Project) -> dict[str, Any]:
-    """What the filters offer: what there is in the project."""
-    places = places_of(project)
+def _choices(projects: Sequence[Project]) -> dict[str, Any]:
+    """What the filters offer: what there is in the projects."""
+    places = places_of(projects)
     return {
         "models": Model.objects.filter(pk__in=places["models"]).order_by("name", "revision"),
         "circuits": places["circuits"],
         "layers": [str(layer) for layer in places["layers"]],
-        "judges": judges_of(project),
+        "judges": judges_of(projects),
         "cells": CELLS.items(),
         "audits": AUDITS.values(),
     }
@@ -221,13 +245,36 @@ def _shows_hidden(request: SignedInRequest) -> bool:
     return request.GET.get("all") == "1"
 
 
-def _query(filters: Filters, show_hidden: bool, after: Place | None = None) -> str:
-    pairs = filters.pairs() | ({"all": "1"} if show_hidden else {})
+def _is_everywhere(request: SignedInRequest) -> bool:
+    """Whether an item is one of the queue over all projects."""
+    return request.GET.get("in") == EVERYWHERE
+
+
+def _reviewed(request: SignedInRequest) -> list[Project]:
+    return [it.project for it in projects_reviewed_by(request.user)]
+
+
+def _place(ranked: Disagreement) -> Place:
+    return Place(ranked.score, ranked.item_id)
+
+
+def _query(filters: Filters, show_hidden: bool, after: Place | None = None, *, is_everywhere: bool = False) -> str:
+    pairs = filters.pairs() | ({"all": "1"} if show_hidden else {}) | ({"in": EVERYWHERE} if is_everywhere else {})
     if after is not None:
         pairs["after"] = f"{after.score!r},{after.item_id}"
     return "?" + urlencode(pairs)
 
 
-def _address(request: SignedInRequest, name: str, *arguments: str) -> str:
+def _queue_address(request: SignedInRequest, project: Project | None) -> str:
+    if project is None or _is_everywhere(request):
+        address = reverse("review:disagreements_everywhere")
+    else:
+        address = reverse("review:disagreements", args=[project.slug])
     query = _query(_filters(request), _shows_hidden(request))
-    return reverse(name, args=arguments) + (query if len(query) > 1 else "")
+    return address + (query if len(query) > 1 else "")
+
+
+def _item_address(request: SignedInRequest, found: Item) -> str:
+    query = _query(_filters(request), _shows_hidden(request), is_everywhere=_is_everywhere(request))
+    address = reverse("review:item", args=[found.project.slug, found.opaque_id])
+    return address + (query if len(query) > 1 else "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from django.db import transaction
@@ -12,6 +13,7 @@ from labelapp.judgements.rules import Answers, rule_for
 from labelapp.labelling.models import Item, Membership, Project
 from labelapp.labelling.selectors import REVIEWING_ROLES
 from labelapp.review.models import REASON_LENGTH, Adjudication, Aggregation
+from labelapp.review.scores import scores_write
 
 
 class ReviewError(ValueError):
@@ -49,7 +51,7 @@ def adjudicate(
             raise ReviewError(
                 "The decision that you saw was taken back meanwhile; nothing was saved, look at the item again."
             )
-        return Adjudication.objects.create(
+        decision = Adjudication.objects.create(
             item=item,
             by=user,
             verdict=verdict,
@@ -59,6 +61,8 @@ def adjudicate(
             supersedes=now,
             over=_decided_over(item),
         )
+        scores_write([item.pk])
+    return decision
 
 
 def adjudication_undo(*, project: Project, user: User) -> Item | None:
@@ -68,8 +72,7 @@ def adjudication_undo(*, project: Project, user: User) -> Item | None:
     """
     _require_reviewing(project, user)
     with transaction.atomic():
-        mine = Adjudication.objects.filter(item__project=project, by=user, current=True)
-        last = mine.select_related("item__direction", "item__project", "supersedes").order_by("-pk").first()
+        last = adjudication_last(user, [project])
         if last is None:
             return None
         Item.objects.select_for_update().get(pk=last.item_id)
@@ -78,7 +81,14 @@ def adjudication_undo(*, project: Project, user: User) -> Item | None:
         Adjudication.objects.create(item=last.item, by=user, withdraws=last, current=False)
         if last.supersedes_id is not None:
             Adjudication.objects.filter(pk=last.supersedes_id).update(current=True)
+        scores_write([last.item_id])
     return last.item
+
+
+def adjudication_last(user: User, projects: Collection[Project]) -> Adjudication | None:
+    """The person's last decision that stands in any of these projects."""
+    mine = Adjudication.objects.filter(item__project__in=list(projects), by=user, current=True)
+    return mine.select_related("item__direction", "item__project", "supersedes").order_by("-pk").first()
 
 
 def _already(now: Adjudication, user: User) -> str:

@@ -32,6 +32,7 @@ def bootstrap(
     sums: Floats,
     statistic: Callable[[Floats], Floats],
     *,
+    frequencies: ArrayLike | None = None,
     confidence: float = 0.95,
     resamples: int = RESAMPLES,
     seed: int = 0,
@@ -40,14 +41,17 @@ def bootstrap(
 
     Efron (1979), "Bootstrap methods: another look at the jackknife"; clusters drawn whole, Davison and Hinkley (1997),
     "Bootstrap Methods and their Application", section 3.8. sums: [clusters, columns]; statistic: from [resamples,
-    columns] of totals to [resamples], NaN where it is not defined.
+    columns] of totals to [resamples], NaN where it is not defined. With frequencies, [clusters], each row stands for so
+    many clusters that are alike: the same draws in distribution, at the cost of the rows alone.
     """
-    count = len(sums)
+    if frequencies is None:
+        # With few kinds of clusters (the four cells of two judges) a thousandth of the work.
+        kinds, alike = np.unique(sums, axis=0, return_counts=True)
+    else:
+        kinds, alike = sums, np.asarray(frequencies, dtype=np.int64)
+    count = int(alike.sum())
     if count < FEWEST_CLUSTERS:
         return f"{count} clusters are too few to be drawn again: an interval needs at least {FEWEST_CLUSTERS}."
-    # How often clusters that are alike are drawn together is one count: the same distribution, and with few kinds of
-    # them (the four cells of two judges) a thousandth of the work.
-    kinds, alike = np.unique(sums, axis=0, return_counts=True)
     draws = np.random.default_rng(seed).multinomial(count, alike / count, size=resamples)
     found = statistic(draws @ kinds)
     defined = found[np.isfinite(found)]

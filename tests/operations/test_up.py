@@ -97,7 +97,7 @@ def test_verify_finds_nothing(judged):
         0,
         [
             "Every sample is the one that its design draws.",
-            "Every summary and every item agrees with the judgements.",
+            "Every summary, every item and the disagreement queue agree with the judgements.",
         ],
     )
 

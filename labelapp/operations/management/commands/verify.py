@@ -5,12 +5,13 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from labelapp.judgements.services import summaries_verify
 from labelapp.labelling.redraw import samples_verify
 from labelapp.labelling.services import items_verify
+from labelapp.review.scores import scores_verify
 
 
 class Command(BaseCommand):
     help = (
-        "Recompute summaries and items' counts from the judgements, draw the projects' samples again, and name what "
-        "differs."
+        "Recompute summaries, items' counts and the disagreement queue from the judgements, draw the projects' samples "
+        "again, and name what differs."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -18,7 +19,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         repair = options["repair"]
-        differences = summaries_verify(repair=repair) + items_verify(repair=repair)
+        differences = summaries_verify(repair=repair) + items_verify(repair=repair) + scores_verify(repair=repair)
         for line in differences:
             self.stdout.write(line)
         samples = samples_verify()
@@ -27,7 +28,7 @@ class Command(BaseCommand):
         if not samples:
             self.stdout.write("Every sample is the one that its design draws.")
         if not differences:
-            self.stdout.write("Every summary and every item agrees with the judgements.")
+            self.stdout.write("Every summary, every item and the disagreement queue agree with the judgements.")
         elif repair:
             self.stdout.write(f"{len(differences)} counts were put right.")
         else:

@@ -1,0 +1,305 @@
+"""The prompt lab: machine judges side by side against a reference, on items that none of their prompts shows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Sum
+from django.db.models.fields.json import KT
+
+from labelapp.accounts.models import User
+from labelapp.atlas.models import Direction
+from labelapp.atlas.panels import hidden_directions, hidden_from
+from labelapp.autolabel.audits import exemplars_of
+from labelapp.autolabel.models import Run, RunItem
+from labelapp.judgements.models import Judge, Judgement
+from labelapp.judgements.rules import RULES, Rule, rule_for
+from labelapp.judgements.visibility import count_is_shown
+from labelapp.labelling.models import Item, Project
+from labelapp.review.lab_query import MISSING, NO, OPEN, YES, Words, project_words, set_words
+from labelapp.review.models import Adjudication, GroundTruth
+from labelapp.statistics.audits import Record, exemplar_leak
+from labelapp.statistics.operating import OperatingPoint, sensitivity_at
+from labelapp.statistics.scoring import PairedScores, Scores, judge_scores, paired_scores
+
+MOST_JUDGES = 6
+JUDGES_AT_FIRST = 3
+RATE = 0.05  # of controls that pass, at the operating point
+ROWS_A_PAGE = 50
+TOKENS_SHOWN = 8
+MOST_SCORES = 100_000  # confidences of one judge that a page reads
+LEFT_OUT = {OPEN: "unsure, unparsed or failed", MISSING: "not judged"}
+# (reference, judge) as letters, in the order of `scoring`'s columns.
+_CELLS = ((YES, YES), (YES, NO), (NO, YES), (NO, NO))
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What judges are scored against: one part of a set ("" for both), or what a project has settled so far."""
+
+    project: Project
+    truth: GroundTruth | None = None
+    part: str = ""
+
+    def words(self, judges: Mapping[int, str], without: Sequence[int] = ()) -> Words:
+        if self.truth is None:
+            return project_words(self.project.source, self.project.pk, judges, without)
+        return set_words(self.truth.pk, self.part, judges, without)
+
+    def directions(self) -> QuerySet[Direction]:
+        """Of a project all its items: those that nobody settled are in no score."""
+        if self.truth is None:
+            return Direction.objects.filter(items__project=self.project)
+        entries = self.truth.entries.filter(part=self.part) if self.part else self.truth.entries.all()
+        return Direction.objects.filter(pk__in=entries.values("direction"))
+
+    @property
+    def state(self) -> tuple[Any, ...]:
+        """What changes when its directions do: a set never changes, of a project items are only added."""
+        if self.truth is not None:
+            return ("truth", self.truth.pk, self.part)
+        return ("project", self.project.pk, Item.objects.filter(project=self.project).count())
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What asking cost, over the reference's directions that a run of the judge answered; money in nano-dollars."""
+
+    n: int
+    cost: int | None  # of a direction; None where a price is unknown
+    seconds: float | None  # that a direction took
+
+    @property
+    def dollars(self) -> float | None:
+        return None if self.cost is None else self.cost / 1e9
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One judge against the reference; `paired` is against the first of those compared, None of itself."""
+
+    judge: Judge
+    rule: Rule
+    scores: Scores
+    left_out: Sequence[tuple[str, int]]
+    paired: PairedScores | None
+    spent: Spent | None
+    operating: OperatingPoint
+    prompts: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Lab:
+    """The comparison; `n` are the reference's ends that are scored, `n_exemplars` those that a prompt shows."""
+
+    reference: Reference
+    n: int
+    n_yes: int
+    n_exemplars: int
+    judges: Sequence[Scored] = ()
+    words: Words | None = None
+
+
+@dataclass(frozen=True)
+class Differing:
+    """A direction on which judges differ, with what each said; `item` opens it side by side."""
+
+    item: Item
+    direction: Direction
+    tokens: Sequence[str]
+    truth: bool
+    said: Sequence[tuple[Judge, str, str]]  # judge, letter, label
+
+
+def judges_of_reference(reference: Reference) -> list[Judge]:
+    """The machines that judged any of its directions, newest first: one query."""
+    said = Judgement.objects.filter(
+        judge=OuterRef("pk"), current=True, direction__in=reference.directions().values("pk")
+    )
+    return list(Judge.objects.exclude(type=Judge.Type.PERSON).filter(Exists(said)).order_by("-pk"))
+
+
+def is_shown(reference: Reference, viewer: User) -> bool:
+    """Whether counts over the reference give away nothing that the viewer is still to judge blind."""
+    directions = reference.directions()
+    hidden = directions.filter(pk__in=hidden_directions(viewer).values("pk")).count()
+    return hidden == 0 or count_is_shown(directions.count(), hidden)
+
+
+def lab(reference: Reference, judges: Sequence[Judge], rule: str = "") -> Lab:
+    """Score these judges on the same items; the first is the one that the others are compared with. Without a rule
+    each by its default: `both` where it has a verifier, else `labeler`.
+
+    An end that any of their prompts shows as an exemplar is scored for none of them.
+    """
+    shown = sorted({pk for judge in judges for pk in _exemplars_among(reference, judge)})
+    rules = {it.pk: RULES[rule] if rule else rule_for(has_verifier=_has_verifier(it)) for it in judges}
+    words = reference.words({pk: it.name for pk, it in rules.items()}, shown)
+    kinds = words.kinds()
+    every = [(word, n) for ends, n in kinds for word in ends]
+    n_yes = sum(n for word, n in every if word[0] == YES)
+    scored = [_scored(reference, it, rules[it.pk], place, kinds, every) for place, it in enumerate(judges)]
+    return Lab(reference, sum(n for _, n in every), n_yes, len(shown), scored, words)
+
+
+def differing(
+    found: Lab, project: Project, viewer: User, *, after: int = 0, show_hidden: bool = False
+) -> tuple[list[Differing], int | None]:
+    """A page of the items on which two of the judges say yes and no, and where the next page begins (None: nowhere).
+
+    Without those that the viewer is still to judge blind, unless `show_hidden`.
+    """
+    if found.words is None or len(found.judges) < 2:
+        return [], None
+    rows = found.words.differing(range(len(found.judges)), after=after, limit=ROWS_A_PAGE + 1)
+    more = rows[ROWS_A_PAGE - 1][0] if len(rows) > ROWS_A_PAGE else None
+    words = dict(rows[:ROWS_A_PAGE])
+    hidden = () if show_hidden else hidden_from(viewer, list(words))
+    items = Item.objects.filter(project=project, direction__in=list(words)).select_related("direction__matrix__model")
+    judges = [it.judge for it in found.judges]
+    said = Judgement.objects.filter(judge__in=judges, current=True, direction__in=list(words)).order_by("pk")
+    labels = {(pk, judge): label for pk, judge, label in said.values_list("direction_id", "judge_id", "label")}
+    return [
+        Differing(
+            item, item.direction, item.direction.tokens[:TOKENS_SHOWN], words[item.direction_id][0] == YES,
+            [(judge, words[item.direction_id][place + 1], labels.get((item.direction_id, judge.pk), ""))
+             for place, judge in enumerate(judges)],
+        )
+        for item in items.order_by("direction_id") if item.direction_id not in hidden
+    ], more  # fmt: skip
+
+
+def _scored(
+    reference: Reference,
+    judge: Judge,
+    rule: Rule,
+    place: int,
+    kinds: Sequence[tuple[Sequence[str], int]],
+    every: Sequence[tuple[str, int]],
+) -> Scored:
+    left_out: Counter[str] = Counter()
+    for word, n in every:
+        if word[place + 1] in LEFT_OUT:
+            left_out[LEFT_OUT[word[place + 1]]] += n
+    cells = [[sum((word[0], word[place + 1]) == cell for word in ends) for cell in _CELLS] for ends, _ in kinds]
+    return Scored(
+        judge,
+        rule,
+        judge_scores(cells, [n for _, n in kinds]),
+        sorted(left_out.items()),
+        _paired(kinds, place) if place else None,
+        _spent(reference, judge),
+        _operating(reference, judge),
+        _prompts(judge),
+    )
+
+
+def _paired(kinds: Sequence[tuple[Sequence[str], int]], place: int) -> PairedScores:
+    """The judge at a place against the first one: first - second is its gain."""
+    outcomes = []
+    for ends, _ in kinds:
+        right = [
+            (word[place + 1] == word[0], word[1] == word[0])
+            for word in ends
+            if word[1] in (YES, NO) and word[place + 1] in (YES, NO)
+        ]
+        outcomes.append([right.count(it) for it in ((True, True), (True, False), (False, True), (False, False))])
+    return paired_scores(outcomes, [n for _, n in kinds])
+
+
+def _has_verifier(judge: Judge) -> bool:
+    return Judgement.objects.filter(judge=judge, current=True, verifications__isnull=False).exists()
+
+
+def _prompts(judge: Judge) -> list[str]:
+    run = Run.objects.filter(judge=judge, measured_run=None).select_related("labeler", "verifier").first()
+    return [str(it) for it in run.prompts] if run else []
+
+
+def _exemplars_among(reference: Reference, judge: Judge) -> frozenset[int]:
+    exemplars = tuple(tuple(tokens) for tokens in exemplars_of(judge))
+    return _leaks(reference.state, exemplars, _Held(reference)) if exemplars else frozenset()
+
+
+@dataclass(frozen=True)
+class _Held:
+    """A reference that does not count as part of the cache's key: its state does."""
+
+    reference: Reference = field(compare=False)
+
+
+@lru_cache(maxsize=64)
+def _leaks(state: tuple[Any, ...], exemplars: Sequence[Sequence[str]], held: _Held) -> frozenset[int]:
+    """The reference's directions that share nearly all tokens with an exemplar (`audits.exemplar_leak`).
+
+    Kept in memory: readouts and prompts never change.
+    """
+    rows = held.reference.directions().order_by("pk").values_list("pk", "tokens")
+    ids, records = [], []
+    for pk, tokens in rows.iterator():
+        ids.append(pk)
+        records.append(Record(list(tokens), "", "", "", ""))
+    return frozenset(ids[place] for place in exemplar_leak(records, exemplars))
+
+
+def _spent(reference: Reference, judge: Judge) -> Spent | None:
+    """Over the last answer to each direction, whichever run asked; None where the judge is asked nothing."""
+    items = RunItem.objects.filter(
+        run__judge=judge, run__measured_run=None, run__kind=Run.Kind.LABELS, state=RunItem.State.DONE, variant="",
+        direction__in=reference.directions().values("pk"),
+    )  # fmt: skip
+    unknown_check = Q(verifier_call__isnull=False, verifier_call__cost=None)
+    later = items.filter(direction=OuterRef("direction"), pk__gt=OuterRef("pk"))
+    found = items.filter(~Exists(later)).aggregate(
+        n=Count("pk"),
+        labeler=Sum("labeler_call__cost"),
+        verifier=Sum("verifier_call__cost"),
+        unknown=Count("pk", filter=Q(labeler_call__cost=None) | unknown_check),
+        labeler_seconds=Sum("labeler_call__latency"),
+        verifier_seconds=Sum("verifier_call__latency"),
+    )
+    n = found["n"]
+    if not n:
+        return None
+    cost = None if found["unknown"] else ((found["labeler"] or 0) + (found["verifier"] or 0)) / n
+    seconds = ((found["labeler_seconds"] or 0.0) + (found["verifier_seconds"] or 0.0)) / n
+    return Spent(n, None if cost is None else round(cost), seconds)
+
+
+def _operating(reference: Reference, judge: Judge) -> OperatingPoint:
+    """The share of the reference's yes that passes where 5 % of the controls do, by the judge's own confidences."""
+    yes = _scores_of(judge, Q(direction__in=_yes_of(reference)))
+    controls = _scores_of(judge, ~Q(direction__matrix__control=""))
+    if not yes and not controls:
+        why = "It gives no confidence, so no threshold can be moved: it has the one point that is in the table."
+        return OperatingPoint(RATE, 0, 0, why=why)
+    if not controls:
+        return OperatingPoint(RATE, len(yes), 0, why="It has judged no control with a confidence yet.")
+    return sensitivity_at(yes, controls, RATE)
+
+
+def _yes_of(reference: Reference) -> QuerySet[Any]:
+    if reference.truth is not None:
+        entries = reference.truth.entries.filter(verdict="interpretable")
+        return (entries.filter(part=reference.part) if reference.part else entries).values("direction")
+    decided = Adjudication.objects.filter(item__project=reference.project, current=True)
+    return decided.filter(verdict="interpretable").values("item__direction")
+
+
+def _scores_of(judge: Judge, which: Q) -> list[float]:
+    """A judge's confidences that a direction is interpretable: its verifier's P(yes), or 1 - p of the baseline."""
+    rows = Judgement.objects.filter(which, judge=judge, current=True)
+    numbers = rows.annotate(confidence=KT("evidence__confidence"), p_value=KT("evidence__p_value"))
+    found = numbers.order_by("pk").values_list("verdict", "confidence", "p_value")[:MOST_SCORES]
+    return [score for verdict, confidence, p in found if (score := _score(verdict, confidence, p)) is not None]
+
+
+def _score(verdict: str, confidence: Any, p_value: Any) -> float | None:
+    """A labeler that finds no meaning is sure of it, whatever a verifier says of its words."""
+    if confidence is not None:
+        return float(confidence) if verdict == "interpretable" else 0.0
+    return 1 - float(p_value) if p_value is not None else None
