@@ -17,7 +17,6 @@ from labelapp.labelling.trial_models import ChoiceTest
 from workers.llm.errors import LlmError
 from workers.llm.prices import money_parse
 
-
 # A request draws them while somebody waits; the command draws more.
 ENDS_ON_PAGE = 500
 
