@@ -9,7 +9,7 @@ from django import forms
 from labelapp.autolabel.models import PromptVersion
 from labelapp.autolabel.providers import REPLAY
 from labelapp.judgements.models import Judge, Judgement
-from labelapp.labelling.intrusion import ENDS, ENDS_MOST, PEOPLE, TRIALS, TRIALS_MOST
+from labelapp.labelling.intrusion import ENDS, PEOPLE, TRIALS, TRIALS_MOST
 from labelapp.labelling.intrusion_machines import PROMPT_KINDS, USUAL
 from labelapp.labelling.models import Project
 from labelapp.labelling.project_forms import MOST_SEED
@@ -17,13 +17,16 @@ from labelapp.labelling.trial_models import ChoiceTest
 from workers.llm.errors import LlmError
 from workers.llm.prices import money_parse
 
+# A request draws them while somebody waits; the command draws more.
+ENDS_ON_PAGE = 500
+
 
 class StartForm(forms.Form):
     """A test over a project's sample."""
 
     kind = forms.ChoiceField(choices=ChoiceTest.Kind.choices, error_messages={"invalid_choice": "Choose a test."})
     ends = forms.IntegerField(
-        min_value=1, max_value=ENDS_MOST, initial=ENDS, label="Ends", help_text="drawn from the sample, by vectors"
+        min_value=1, max_value=ENDS_ON_PAGE, initial=ENDS, label="Ends", help_text="drawn from the sample, by vectors"
     )
     trials = forms.IntegerField(
         min_value=1,

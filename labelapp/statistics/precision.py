@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from labelapp.statistics.beta_binomial import BetaBinomial, beta_binomial
 from labelapp.statistics.clusters import clustered_share
+
+if TYPE_CHECKING:
+    from labelapp.statistics.beta_binomial import BetaBinomial
 
 FEWEST_VECTORS = 10
 TOO_FEW = f"Fewer than {FEWEST_VECTORS} vectors were answered about: an interval over directions would say nothing."
@@ -37,6 +40,9 @@ def precision(right: Sequence[bool], ends: Sequence[Hashable], vectors: Sequence
     share of ends that mean something is that of a beta-binomial of the ends above (1 + chance)/2. Raises ValueError
     where the lengths differ.
     """
+    # scipy's optimiser takes long to come in: only where a figure is made.
+    from labelapp.statistics.beta_binomial import beta_binomial
+
     share = clustered_share(right, vectors)
     counts = by_end(right, ends)
     if not counts:
