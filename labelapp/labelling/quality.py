@@ -10,14 +10,17 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
+from typing import TYPE_CHECKING
 
 from labelapp.judgements.models import TWO_VALUED, Judge, Judgement, Verdict
 from labelapp.labelling.check_models import Check, Gold, check_source
 from labelapp.labelling.models import Membership, Project
 from labelapp.labelling.subjects import of_directions_check
-from labelapp.statistics.agreement_card import AgreementCard, agreement_card
 from labelapp.statistics.estimation import wilson_interval
 from labelapp.statistics.straight import Straight, straight
+
+if TYPE_CHECKING:
+    from labelapp.statistics.agreement_card import AgreementCard
 
 FEWEST = 10  # answers below which no rate and no agreement is told
 SHARED_AT_MOST = 500  # of the items that others judged too, the latest so many are compared
@@ -256,5 +259,7 @@ def _card(pairs: Sequence[tuple[str, str]], vectors: Sequence[Hashable]) -> Agre
     """None where too few items have two verdicts of yes or no."""
     if sum(a in TWO_VALUED and b in TWO_VALUED for a, b in pairs) < FEWEST:
         return None
+    from labelapp.statistics.agreement_card import agreement_card  # with scipy, which the web starts without
+
     first, second = ([it == YES if it in TWO_VALUED else None for it in side] for side in zip(*pairs, strict=True))
     return agreement_card(first, second, vectors, resamples=RESAMPLES)

@@ -288,7 +288,7 @@ def test_pages_of_a_set_have_a_fixed_number_of_queries(project, versions, owner_
     for version in (1, 2):
         address = reverse("review:truth", args=[project.slug, "first", version])
         owner_client.get(address)
-        with django_assert_num_queries(10):
+        with django_assert_num_queries(11):
             owner_client.get(address)
 
 
