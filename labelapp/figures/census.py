@@ -28,6 +28,7 @@ YES = Verdict.INTERPRETABLE
 MODEL, CIRCUIT, LAYER, MATRIX_ID = "matrix__model_id", "matrix__circuit", "matrix__layer", "matrix_id"
 INDEX, SIGN, SIDE = "index", "sign", "side"
 VECTOR = (MATRIX_ID, SIDE, INDEX)
+EVERY_JUDGES = "labeler"  # the rule under which every answer is counted, with a verifier or without
 Place = tuple[Any, ...]
 
 
@@ -73,8 +74,8 @@ def models_condition(slugs: Sequence[str], prefix: str) -> Q:
 def machines(of: Slice) -> list[Judge]:
     """The machine judges that have judged something of it: language models before baselines, the latest first."""
     whole = replace(of, selections=tuple(replace(it, indices=(), sides=(), signs=()) for it in of.selections))
-    ids = Summary.objects.filter(whole.condition()).exclude(judge__type=Judge.Type.PERSON).values("judge_id")
-    found = Judge.objects.filter(pk__in=ids)
+    ids = Summary.objects.filter(whole.condition(), rule=EVERY_JUDGES).order_by().values("judge_id").distinct()
+    found = Judge.objects.filter(pk__in=ids).exclude(type=Judge.Type.PERSON)
     return sorted(found, key=lambda it: (it.type == Judge.Type.BASELINE, -it.pk))
 
 
@@ -115,7 +116,7 @@ def added(tallies: Sequence[Tally]) -> Tally:
 def judged_total(of: Slice, judge: Judge) -> int:
     """About how many directions of it the judge has judged, from summary rows: to tell what is much work."""
     whole = replace(of, selections=tuple(replace(it, indices=(), sides=(), signs=()) for it in of.selections))
-    sums = Summary.objects.filter(whole.condition(), judge=judge, rule="labeler").aggregate(**SUMS)
+    sums = Summary.objects.filter(whole.condition(), judge=judge, rule=EVERY_JUDGES).aggregate(**SUMS)
     return sum(sums.values())
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from labelapp.figures.census import (
@@ -20,7 +20,7 @@ from labelapp.figures.census import (
     machines,
     rule_chosen,
 )
-from labelapp.figures.people import Labelled, Sample, project_slice, sample_of
+from labelapp.figures.people import NO_SELECTION, NOT_JUDGED, Labelled, Sample, project_slice, sample_of
 from labelapp.figures.query import CENSUS, ENDS, NONE, Query
 from labelapp.judgements.models import Judge
 from labelapp.judgements.rules import Rule
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 PERSON, MACHINE, CORRECTED = "person", "machine", "corrected"
 MACHINE_ONLY = "machine alone"
 TOO_FEW = "{n} labels of people are too few for an interval that says anything: at least {least} are needed."
+NO_MACHINE = "No machine has judged these directions: people alone."
 NO_VERDICT = "The machine gave none of these directions a yes or no."
 NO_CONTROLS_OF_PEOPLE = (
     "No control was mixed among the items, so nobody knows how often these people see meaning in noise. "
@@ -128,7 +129,8 @@ def _with_people(
     resolved: Resolved, sample: Sample, counts: Mapping[Place, Tally], machine: Line, control: Line
 ) -> Estimates:
     query, whole = resolved.query, added(list(counts.values()))
-    rows = [it for it in sample.rows if it.machine != "not judged"] if whole.n else []
+    is_comparable = whole.n and sample.knows_census
+    rows = [it for it in sample.rows if it.machine != NOT_JUDGED] if is_comparable else []
     notes = []
     if rows and len(rows) < len(sample.rows):
         notes.append(f"{len(sample.rows) - len(rows)} labels lie on directions that the machine has not judged.")
@@ -136,7 +138,8 @@ def _with_people(
     others = [machine]
     correlation = None
     if not rows:
-        recommended, why = person, "No machine has judged these directions: people alone."
+        why = NO_SELECTION if whole.n and not sample.knows_census else NO_MACHINE
+        recommended = person
     elif query.estimand != CENSUS:
         recommended, why = _over_layers(rows, counts, sample)
         others += [person]
@@ -218,8 +221,7 @@ def control_line(resolved: Resolved, sample: Sample) -> Line:
     if sample.rows:
         if not sample.controls:
             return Line(PERSON, Estimate("controls, people", 0, why=NO_CONTROLS_OF_PEOPLE))
-        found = person_estimate(sample.controls, Sample())
-        return Line(PERSON, found)
+        return Line(PERSON, person_estimate(sample.controls, replace(sample, rows=sample.controls, n_drawn=0)))
     if judge is None or rule is None:
         return Line(MACHINE, Estimate("controls, machine", 0, why=NO_CONTROLS_OF_MACHINE))
     noise = control_tally(resolved.of, judge, rule, query.unit)

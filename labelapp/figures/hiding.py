@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,13 +14,10 @@ from labelapp.atlas import panels
 from labelapp.figures.census import CIRCUIT, LAYER, MODEL, census
 from labelapp.figures.estimates import Resolved
 from labelapp.figures.kinds.base import Computed, Kind, Point
-from labelapp.figures.people import items_hidden
-from labelapp.figures.services import stamp_now
+from labelapp.figures.remembered import remembered
 from labelapp.judgements.visibility import count_is_shown
-from labelapp.labelling.models import Membership
 
 FINEST = (MODEL, CIRCUIT, LAYER)
-MOST_REMEMBERED = 200
 Place = tuple[Any, ...]
 
 
@@ -41,7 +38,8 @@ def hidden_taken(computed: Computed, kind: Kind, resolved: Resolved, viewer: Use
     """Without the counts that would give away what the viewer is still to judge blind."""
     if not kind.tells_verdicts:
         return computed
-    hidden = _hidden(kind, resolved, viewer)
+    key = ("figure", kind.by, resolved.query.address)
+    hidden = remembered(viewer, key, lambda: _counted_now(kind, resolved, viewer), Hidden())
     if not hidden.of_machine:
         return computed
 
@@ -62,47 +60,34 @@ def hidden_taken(computed: Computed, kind: Kind, resolved: Resolved, viewer: Use
     return computed.hide(is_shown, count_is_shown(sum(it.n for it in lost), sum(map(hidden_in, lost))))
 
 
-def _hidden(kind: Kind, resolved: Resolved, viewer: User) -> Hidden:
-    """Counted anew only after something was judged, drawn or joined: of a large queue it takes longer than a page."""
-    seats = Membership.objects.filter(user=viewer).order_by("pk")
-    seats_now = tuple(seats.values_list("pk", "role", "project__state", "project__reveal", "project__overlap"))
-    if not seats_now:
-        return Hidden()
-    key = (viewer.pk, stamp_now(), seats_now, kind.by, resolved.query.address)
-    if key not in _remembered:
-        _remembered[key] = _counted_now(kind, resolved, viewer)
-        while len(_remembered) > MOST_REMEMBERED:
-            _remembered.popitem(last=False)
-    return _remembered[key]
-
-
-_remembered: OrderedDict[Place, Hidden] = OrderedDict()
-
-
 def _counted_now(kind: Kind, resolved: Resolved, viewer: User) -> Hidden:
-    blind = panels.hidden_directions(viewer)
-    here = blind.filter(resolved.of.condition())
-    of_machine = _counted(here, kind.by, "")
-    if not of_machine:
+    """Two queries over what is hidden, and one over summaries."""
+    here = panels.hidden_directions(viewer).filter(resolved.of.condition())
+    columns = FINEST if set(kind.by) <= set(FINEST) else kind.by
+    found = _counted(here, columns)
+    if not found:
         return Hidden()
-    of_people: Mapping[Place, int] = {}
+    judged: Counter[Place] = Counter()
     if resolved.project is not None:
-        items = items_hidden(resolved.project, blind).filter(resolved.of.condition("direction__"))
-        of_people = _counted(items, kind.by, "direction__")
-    rest = _rest(here, resolved) if set(kind.by) <= set(FINEST) else {}
-    return Hidden(of_machine, of_people, rest)
+        judged = _counted(here.filter(items__project=resolved.project, items__n_judged__gt=0), columns)
+    rest = _rest(found, resolved) if columns == FINEST else {}
+    return Hidden(_rolled_up(found, columns, kind.by), _rolled_up(judged, columns, kind.by), rest)
 
 
-def _rest(hidden: Any, resolved: Resolved) -> dict[Place, tuple[int, int]]:
+def _rolled_up(counts: Mapping[Place, int], columns: Sequence[str], by: Sequence[str]) -> Counter[Place]:
+    """Counts by some of the columns."""
+    found: Counter[Place] = Counter()
+    for place, n in counts.items():
+        found[tuple(place[columns.index(name)] for name in by)] += n
+    return found
+
+
+def _rest(hidden: Mapping[Place, int], resolved: Resolved) -> dict[Place, tuple[int, int]]:
     if resolved.judge is None or resolved.rule is None:
         return {}
     counts = census(resolved.of, resolved.judge, resolved.rule, FINEST)
-    found = {}
-    for place, n in _counted(hidden, FINEST, "").items():
-        judged = sum(counts.get(place, ()))
-        if not count_is_shown(judged, n):
-            found[place] = (judged, n)
-    return found
+    sizes = {place: sum(counts.get(place, ())) for place in hidden}
+    return {place: (sizes[place], n) for place, n in hidden.items() if not count_is_shown(sizes[place], n)}
 
 
 def _holds(point: Point, by: Sequence[str], place: Place) -> bool:
@@ -122,10 +107,6 @@ def _matches(wanted: Any, found: Any) -> bool:
     return bool(wanted == found)
 
 
-def _counted(rows: Any, by: Sequence[str], prefix: str) -> Counter[Place]:
-    if not by:
-        n = rows.count()
-        return Counter({(): n}) if n else Counter()
-    columns = [f"{prefix}{name}" for name in by]
+def _counted(rows: Any, columns: Sequence[str]) -> Counter[Place]:
     counted = rows.order_by().values_list(*columns).annotate(n=Count("pk"))
     return Counter({tuple(place): n for *place, n in counted})

@@ -13,6 +13,7 @@ HEADS = {
     "rule": "Rule", "value": "%", "difference": "Points", "number": "Value", "interval": "95 % interval", "yes": "Yes",
     "n": "n", "left_out": "Left out", "gain": "Gain", "p": "p", "why": "Beware", "method": "Estimator",
 }  # fmt: skip
+MOST_ROWS = 60
 NUMBERS = {"layer", "index", "value", "difference", "number", "interval", "yes", "n", "left_out", "gain", "p"}
 TITLES = {
     "gain": "Effective labels for each label made: how many labels at random, without the machine, would be as exact",
@@ -31,15 +32,20 @@ class Cell:
 @dataclass(frozen=True)
 class Table:
     heads: Sequence[Cell]
-    rows: Sequence[Sequence[Cell]]
+    rows: Sequence[Sequence[Cell]]  # the first MOST_ROWS
+    total: int
+
+    @property
+    def is_cut(self) -> bool:
+        return self.total > len(self.rows)
 
 
 def table_of(kind: Kind, computed: Computed) -> Table:
-    """Only columns in which something stands."""
+    """Only columns in which something stands, and no more rows than a page is quick with: the CSV has all."""
     columns = [it for it in kind.columns if any(_text(it, point) for point in computed.points)]
     heads = [Cell(HEADS[it], it in NUMBERS, TITLES.get(it, "")) for it in columns]
-    rows = [[_cell(it, point) for it in columns] for point in computed.points]
-    return Table(heads, rows)
+    rows = [[_cell(it, point) for it in columns] for point in computed.points[:MOST_ROWS]]
+    return Table(heads, rows, len(computed.points))
 
 
 def csv_rows(computed: Computed) -> list[list[Any]]:

@@ -17,6 +17,7 @@ from labelapp.atlas.keys import CIRCUITS, SIDES
 from labelapp.atlas.models import Matrix, Model
 from labelapp.atlas.presentation import CIRCUIT_NAMES
 from labelapp.atlas.selection import SelectionError
+from labelapp.figures.census import EVERY_JUDGES
 from labelapp.figures.files import csv_bytes, plot_response
 from labelapp.figures.kinds import KINDS
 from labelapp.figures.kinds.base import LABEL_COLUMNS, POINT_COLUMNS, Kind
@@ -45,7 +46,8 @@ def page(request: SignedInRequest, name: str = "estimates") -> HttpResponse:
     context |= _form(request, kind, shown.query) | _context(request, shown)
     response = render(request, _template(request), context)
     if request.htmx:
-        replace_url(response, f"{_page_of(kind)}?{shown.query.address}")  # what is shown is in the address
+        revealed = "&all=1" if shown.is_revealed else ""
+        replace_url(response, f"{_page_of(kind)}?{shown.query.address}{revealed}")  # what is shown is in the address
     return response
 
 
@@ -174,7 +176,8 @@ def _flat(query: Query) -> list[tuple[str, Any]]:
 
 
 def _form(request: SignedInRequest, kind: Kind, query: Query) -> dict[str, Any]:
-    judges = Judge.objects.filter(pk__in=Summary.objects.values("judge_id")).exclude(type=Judge.Type.PERSON)
+    judged = Summary.objects.filter(rule=EVERY_JUDGES).order_by().values("judge_id").distinct()
+    judges = Judge.objects.filter(pk__in=judged).exclude(type=Judge.Type.PERSON)
     circuits = set(Matrix.objects.order_by().values_list("circuit", flat=True).distinct())
     return {
         "query": query,

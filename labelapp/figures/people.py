@@ -9,7 +9,6 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from django.db.models import Subquery
 
 from labelapp.figures.census import Slice, direction_answers, vector_verdict
 from labelapp.figures.query import BOTH, DECIDED, ENDS, FIRST, MAJORITY, Query
@@ -78,6 +77,11 @@ class Sample:
     design: Design | None = None
     refusal: str = ""
 
+    @property
+    def knows_census(self) -> bool:
+        """Whether it is stored what the project was drawn from."""
+        return self.design is not None
+
     @cached_property
     def has_equal_pi(self) -> bool:
         return not self.rows or bool(np.ptp([it.pi for it in self.rows]) < 1e-12)
@@ -86,13 +90,6 @@ class Sample:
     def completion(self) -> float:
         """The share of the drawn units that are judged so far; the queue's order is random, so they are as drawn."""
         return min(1.0, len(self.rows) / self.n_drawn) if self.n_drawn else 1.0
-
-    @property
-    def probabilities(self) -> np.ndarray | None:
-        """Of coming into the sample and being judged by now, [n]; None where they are equal."""
-        if self.has_equal_pi:
-            return None
-        return np.array([it.pi * self.completion for it in self.rows])
 
     def where(self, by: Sequence[str]) -> dict[tuple[Any, ...], list[Labelled]]:
         found: dict[tuple[Any, ...], list[Labelled]] = defaultdict(list)
@@ -205,10 +202,3 @@ def _vectors(rows: Sequence[Labelled], unit: str, left_out: Counter[str]) -> lis
         human = all(said) if unit == BOTH else any(said)
         found.append(replace(min(pair, key=lambda it: it.sign), human=human, machine=machine))
     return found
-
-
-def items_hidden(project: Project, hidden: Any) -> Any:
-    """The project's judged items whose directions somebody is still to judge blind."""
-    return Item.objects.filter(project=project, direction__in=hidden.values("pk")).filter(
-        direction__in=Subquery(_judged(project))
-    )

@@ -13,7 +13,7 @@ from labelapp.figures.kinds.base import Point
 from labelapp.figures.specs import SCHEMA
 
 SHAPES = {"person": "circle", "machine": "square", "corrected": "diamond"}
-SOURCE_NAMES = {"person": "people", "machine": "machine", "corrected": "people, corrected by the machine"}
+SOURCE_NAMES = {"person": "people", "machine": "machine", "corrected": "corrected"}
 OFFSETS = {"person": -5, "machine": 0, "corrected": 5}  # pixels, so that intervals at one place do not hide each other
 DASHES = [[1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [4, 4]]
 ROW_HEIGHT = 26

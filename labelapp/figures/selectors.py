@@ -14,6 +14,7 @@ from labelapp.atlas import panels
 from labelapp.atlas.models import Matrix, Model
 from labelapp.atlas.presentation import CIRCUIT_NAMES
 from labelapp.atlas.selectors import ModelHolding, models_with_holdings
+from labelapp.figures.remembered import remembered
 from labelapp.figures.specs import Fraction, Spectrum
 from labelapp.judgements.models import Judge, Summary
 from labelapp.judgements.rules import DEFAULT_RULE, RULES, Rule
@@ -54,7 +55,9 @@ def claims(model: Model | None = None, *, viewer: User | None = None) -> list[Cl
     People judge samples, not a census; their figures need the sampling design and are not made here. What would
     give away a verdict that the viewer must not see yet is left out; without a viewer, nothing is.
     """
-    hidden = _hidden(viewer) if viewer else Counter()
+    hidden: Counter[tuple[int, str, int | None]] = Counter()
+    if viewer:
+        hidden = remembered(viewer, "claims", lambda: _hidden(viewer), hidden)
     groups: dict[tuple[int, int, str], list[Cell]] = defaultdict(list)
     for row in _sums(model):
         group = groups[row["matrix__model_id"], row["judge_id"], row["rule"]]

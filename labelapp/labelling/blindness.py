@@ -26,7 +26,8 @@ def directions_hidden_from(user: User, direction_ids: Collection[int]) -> dict[i
 
 def directions_to_judge(user: User) -> QuerySet[Direction]:
     """All directions that the person is still to judge blind."""
-    return Direction.objects.filter(pk__in=_waiting(user).values("direction_id"))
+    # Distinct: or PostgreSQL looks at every direction there is, and asks of each whether it waits.
+    return Direction.objects.filter(pk__in=_waiting(user).values("direction_id").distinct())
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from math import sqrt
 from statistics import NormalDist
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
+from labelapp.statistics.clusters import cluster_codes
 from labelapp.statistics.estimation import Estimate, Floats, normal_quantile, pairs_checked
 
 FEWEST = 20
@@ -36,6 +38,7 @@ def trend(
     x_others: ArrayLike,
     *,
     tuning: float | None = None,
+    clusters: Sequence[Hashable] | None = None,
     confidence: float = 0.95,
 ) -> Trend:
     """PPI++ regression of the human verdict on a covariate: depth, index, or 0 and 1 for two kinds of matrices.
@@ -46,6 +49,9 @@ def trend(
     Angelopoulos, Duchi and Zrnic (2023), "PPI++: efficient prediction-powered inference", sections 3 and 6 (linear
     model; robust to a fraction that is not straight, of which it is the best line). λ is tuned for the slope, within 0
     to 1. A simple random sample; l the n labelled, u the N_u others.
+
+    clusters: [n], the vector of each end, if both ends of some are there: their gradients are summed before the first
+    covariance is taken (Liang and Zeger 1986), and the second, of the census, is doubled: as if its ends always agreed.
 
     Where the machine's error itself has a slope (its Wald test at 5 %), `warning` says so: an uncorrected trend of the
     machine is then partly its error's. h, f, x: [n]; f_others, x_others: [N_u]. Raises ValueError where shapes
@@ -64,7 +70,8 @@ def trend(
     labelled, others = _design(covariate - middle), _design(elsewhere - middle)
     if tuning is None:
         tuning = _tuned(labelled, human, machine, others, told)
-    theta, variance = _ppi_line(labelled, human, machine, others, told, tuning)
+    codes = None if clusters is None else cluster_codes(clusters, n)[0]
+    theta, variance = _ppi_line(labelled, human, machine, others, told, tuning, codes)
     z = normal_quantile(confidence)
     level, slope = (
         Estimate("PPI++ regression", n, float(t), float(t - z * sqrt(v)), float(t + z * sqrt(v)), tuning=tuning)
@@ -103,14 +110,25 @@ def _inverse_hessian(labelled: Floats, others: Floats) -> Floats:
 
 
 def _ppi_line(
-    labelled: Floats, h: Floats, f: Floats, others: Floats, told: Floats, tuning: float
+    labelled: Floats,
+    h: Floats,
+    f: Floats,
+    others: Floats,
+    told: Floats,
+    tuning: float,
+    clusters: NDArray[np.intp] | None = None,
 ) -> tuple[Floats, Floats]:
-    """The two coefficients and their covariance."""
+    """The two coefficients and their covariance; clusters: [n] numbers from 0."""
     theta = _line(others, tuning * told) + _line(labelled, h - tuning * f)
     inverse = _inverse_hessian(labelled, others)
-    corrected = np.cov((_gradients(labelled, h, theta) - tuning * _gradients(labelled, f, theta)).T)
-    census = np.cov(tuning * _gradients(others, told, theta).T)
-    return theta, inverse @ (corrected / len(h) + census / len(told)) @ inverse
+    scores = _gradients(labelled, h, theta) - tuning * _gradients(labelled, f, theta)
+    census = np.cov(tuning * _gradients(others, told, theta).T) / len(told)
+    if clusters is None:
+        return theta, inverse @ (np.cov(scores.T) / len(h) + census) @ inverse
+    sums = np.zeros((int(clusters.max()) + 1, 2))
+    np.add.at(sums, clusters, scores - scores.mean(0))
+    m = len(sums)
+    return theta, inverse @ (sums.T @ sums * m / (m - 1) / len(h) ** 2 + 2 * census) @ inverse
 
 
 def _tuned(labelled: Floats, h: Floats, f: Floats, others: Floats, told: Floats) -> float:

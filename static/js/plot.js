@@ -21,7 +21,8 @@ function theme() {
     text: { color: colour("--soft"), fontSize: 12 },
     view: { stroke: null },
     axis: { ...text, titleFontWeight: 500, gridColor: colour("--line"), domainColor: colour("--edge"), tickColor: colour("--edge") },
-    legend: { ...text, labelColor: colour("--ink") },
+    // What a symbol is drawn in where colour says something else: Vega-Lite would take black.
+    legend: { ...text, labelColor: colour("--ink"), symbolBaseFillColor: colour("--ink"), symbolBaseStrokeColor: colour("--ink") },
   };
 }
 

@@ -51,7 +51,7 @@ class Census:
         self.machine_says({it.pk: verdict(self.said[it.pk]) for it in ends})
 
     def machine_says(self, verdicts, **more):
-        drafts = [Draft(pk, said) for pk, said in verdicts.items()]
+        drafts = [Draft(pk, said, evidence={"p_value": 0.01 if said == YES else 0.4}) for pk, said in verdicts.items()]
         judgements_record_new(judge=self.judge, source="run:1", drafts=drafts, **more)
 
     def project(self, owner, *, n=None, name="Sample", controls=("none",), judged=None, people=None, **fields):

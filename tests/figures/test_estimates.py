@@ -273,3 +273,15 @@ def test_another_project_calibrates(owner):
 def test_names_are_resolved_once(owner, census):
     resolved = resolve(Query(project="nothing-of-this-name"))
     assert resolved.project is None and resolved.judge == census.judge and resolved.rule.name == "labeler"
+
+
+def test_a_project_without_a_selection_has_no_census(owner, census):
+    """Its sample may be of anything: people alone, and the sentence."""
+    from labelapp.labelling.projects import project_create
+
+    project = project_create(name="Old", owner=owner, directions=Direction.objects.all(), guidelines="Judge.", n=40)
+    for item in Item.objects.filter(project=project):
+        census.person_says(project, item.direction_id, owner)
+    found = estimates(query_of(project))
+    assert found.recommended.source == "person" and "keeps no selection" in found.why
+    assert not [it for it in found.lines if it.source == "corrected"]

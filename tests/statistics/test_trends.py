@@ -86,3 +86,19 @@ def test_refusals():
     assert "do not differ" in trend(h, f, x, f_others, np.ones(len(x_others))).level.why
     with pytest.raises(ValueError, match="covariate"):
         trend(h, f, x[:-1], f_others, x_others)
+
+
+def test_items_that_come_twice_are_worth_one():
+    """Every label doubled, each pair a cluster: the interval of people alone is that of the single labels."""
+    rng = np.random.default_rng(2)
+    h, f, x = (rng.random(60) < 0.5).astype(float), (rng.random(60) < 0.5).astype(float), rng.random(60)
+    others, elsewhere = (rng.random(500) < 0.5).astype(float), rng.random(500)
+    once = trend(h, f, x, others, elsewhere, tuning=0.0)
+    twice = trend(np.tile(h, 2), np.tile(f, 2), np.tile(x, 2), others, elsewhere, tuning=0.0, clusters=[*range(60)] * 2)
+    naive = trend(np.tile(h, 2), np.tile(f, 2), np.tile(x, 2), others, elsewhere, tuning=0.0)
+    assert twice.slope.value == pytest.approx(once.slope.value)
+    # The Hessian is over all directions, of which there now are more.
+    assert twice.slope.width == pytest.approx(once.slope.width, rel=0.05)
+    assert twice.slope.width == pytest.approx(naive.slope.width * np.sqrt(2), rel=0.01)
+    alone = trend(h, f, x, others, elsewhere, tuning=0.0, clusters=range(60))
+    assert alone.slope.interval == pytest.approx(once.slope.interval)

@@ -83,7 +83,7 @@ def _points(resolved: Resolved, counts: Counts, sample: Sample, layers: Mapping[
     place = Point(MACHINE, rule=rule.identifier)
     found = [counted(replace(place, name=FRACTION), machine_estimate(query, whole), whole)]
     rows = [it for it in sample.rows if it.machine != NOT_JUDGED]
-    if rows and whole.n:
+    if rows and whole.n and sample.knows_census:
         corrected = corrected_estimate(rows, whole, sample).recommended
         found.append(estimated(replace(place, source=CORRECTED, name=FRACTION), corrected))
     noise = control_line(replace(resolved, query=query), Sample()).estimate
@@ -147,7 +147,7 @@ def sentence(points: Sequence[Point], changed: Sequence[str]) -> str:
 
 
 def spec(computed: Computed, resolved: Resolved) -> dict[str, Any]:
-    title = f"Fraction of {UNITS[resolved.query.unit]}, or difference of fractions (%)"
+    title = "Fraction, or difference (%)"
     return plots.rows_spec(computed.points, unit=UNITS[resolved.query.unit], title=title, reference=0.0)
 
 

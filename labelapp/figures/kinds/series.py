@@ -21,7 +21,7 @@ from labelapp.figures.estimates import (
     person_estimate,
 )
 from labelapp.figures.kinds.base import Computed, Kind, Point, counted, estimated, inputs_of
-from labelapp.figures.people import NOT_JUDGED, Labelled, Sample, sample_of
+from labelapp.figures.people import NO_SELECTION, NOT_JUDGED, Labelled, Sample, sample_of
 from labelapp.figures.query import TRUTHS, UNITS
 from labelapp.figures.words import interval_words, percent
 from labelapp.judgements.tables import Tally
@@ -52,7 +52,7 @@ def place_points(
     person = estimated(_of(place, PERSON), person_estimate(rows, sample))
     found.append(_with_yes(person, rows))
     comparable = [it for it in rows if it.machine != NOT_JUDGED]
-    if sum(tally):
+    if sum(tally) and sample.knows_census:
         corrected = corrected_estimate(comparable, tally, sample).recommended
         found.append(_with_yes(estimated(_of(place, CORRECTED), corrected), comparable))
     return found
@@ -78,6 +78,8 @@ def gathered(resolved: Resolved, by: Sequence[str]) -> tuple[dict[Place, Tally],
 
 def series_notes(resolved: Resolved, sample: Sample, *more: str) -> list[str]:
     found = [CONSERVATIVE, *more]
+    if sample.rows and not sample.knows_census:
+        found.append(NO_SELECTION)
     if sample.rows:
         found.append(FEW_LABELS)
     elif resolved.project is not None and sample.refusal:

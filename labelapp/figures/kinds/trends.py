@@ -15,7 +15,7 @@ from labelapp.figures.census import CIRCUIT, INDEX, LAYER, MODEL, Place
 from labelapp.figures.estimates import CORRECTED, MACHINE, PERSON, Resolved
 from labelapp.figures.kinds.base import Computed, Kind, Point, estimated, inputs_of
 from labelapp.figures.kinds.series import NOTHING, gathered
-from labelapp.figures.people import Labelled
+from labelapp.figures.people import NO_SELECTION, Labelled
 from labelapp.figures.words import points_words
 from labelapp.judgements.tables import Tally
 from labelapp.statistics.estimation import Estimate
@@ -59,6 +59,8 @@ def compute(resolved: Resolved) -> Computed:
     notes, warning = [], ""
     if not rows:
         notes.append(sample.refusal or NO_PEOPLE)
+    elif not sample.knows_census:
+        notes.append(NO_SELECTION)
     elif not sample.has_equal_pi:
         notes.append(UNEQUAL)
     else:
@@ -119,8 +121,9 @@ def _corrected(rows: Sequence[Labelled], placed: Mapping[Place, Tally], axis: Ax
     machine = [float(it.machine == "interpretable") for it in rows]
     x = [axis.value(it.place(axis.columns)) for it in rows]
     told, elsewhere = _others(rows, placed, axis)
-    both = trend(human, machine, x, told, elsewhere)  # type: ignore[arg-type]
-    alone = trend(human, machine, x, told, elsewhere, tuning=0.0)  # type: ignore[arg-type]
+    vectors = [it.vector for it in rows]
+    both = trend(human, machine, x, told, elsewhere, clusters=vectors)  # type: ignore[arg-type]
+    alone = trend(human, machine, x, told, elsewhere, tuning=0.0, clusters=vectors)  # type: ignore[arg-type]
     name = f"{SLOPE}, {axis.unit}"
     people = Estimate(
         "least squares, people alone",

@@ -1,0 +1,280 @@
+"""What each kind of figure computes, beside an independent route to the same number."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from labelapp.atlas.models import Direction
+from labelapp.figures.estimates import resolve
+from labelapp.figures.kinds import KINDS
+from labelapp.figures.kinds.rules import verdict_on
+from labelapp.figures.query import Query
+from labelapp.figures.services import is_heavy
+from labelapp.judgements.models import Judgement
+from labelapp.judgements.services import Draft, judge_ensure, judgements_record_new
+from labelapp.labelling.models import Item
+from tests.factories import DirectionFactory, MatrixFactory
+from tests.figures.conftest import NO, UNPARSED, YES, Census
+
+pytestmark = pytest.mark.django_db
+
+
+def computed(name, **changes):
+    return KINDS[name].compute(resolve(Query(**changes)))
+
+
+def points(name, source=None, **changes):
+    return [it for it in computed(name, **changes).points if source in (None, it.source)]
+
+
+def told(census, **where):
+    return np.array([float(census.said[pk]) for pk in Direction.objects.filter(**where).values_list("pk", flat=True)])
+
+
+# Along an axis
+
+
+def test_by_index_over_all_layers(census):
+    found = points("indices", "machine")
+    assert [it.index for it in found] == list(range(20))
+    for it in found:
+        ends = told(census, index=it.index)
+        assert (it.yes, it.n) == (ends.sum(), len(ends)) and it.value == pytest.approx(ends.mean())
+
+
+def test_people_are_pooled_over_indices_that_double(census, owner):
+    project = census.project(owner)
+    found = points("indices", "person", project=project.slug)
+    assert [it.name for it in found] == [
+        "index 0",
+        "index 1",
+        "index 2 to 3",
+        "index 4 to 7",
+        "index 8 to 15",
+        "index 16 to 31",
+    ]
+    assert [it.n for it in found] == [8, 8, 16, 32, 64, 32]
+    truths = [census.truth[pk] for pk in Direction.objects.filter(index__in=(2, 3)).values_list("pk", flat=True)]
+    assert found[2].value == pytest.approx(np.mean(truths))
+
+
+def test_by_model_and_circuit():
+    census = Census(circuits=("mlp_in", "mlp_out"))
+    found = {it.name: it for it in points("models", "machine")}
+    assert set(found) == {"tiny", "tiny MLP-in", "tiny MLP-out"}
+    assert found["tiny MLP-out"].value == pytest.approx(told(census, matrix__circuit="mlp_out").mean())
+    assert found["tiny"].value == pytest.approx(told(census).mean())
+
+
+def test_fraction_of_depth_goes_from_0_to_1(census):
+    assert [it.depth for it in points("layers", "machine")] == pytest.approx([0, 1 / 3, 2 / 3, 1])
+
+
+# Distribution
+
+
+def test_shares_add_up_and_open_answers_are_no_nos(census, owner):
+    matrix = MatrixFactory(model=census.model, circuit="mlp_in", head=None, layer=0, address="mlp_in.0;x", basis_seed=0)
+    census.machine_says({DirectionFactory(matrix=matrix, index=n).pk: UNPARSED for n in range(5)})
+    project = census.project(owner, n=50)
+    for source, total in (("machine", 165), ("person", 50)):
+        found = points("judgements", source, project=project.slug)
+        assert sum(it.value for it in found) == pytest.approx(1) and sum(it.yes for it in found) == total
+    machine = {it.name: it.yes for it in points("judgements", "machine", project="none")}
+    assert machine["unparsed"] == 5
+    assert "5 " not in computed("judgements", project="none").sentence or "unparsed" in computed("judgements").sentence
+
+
+# Rules
+
+
+@pytest.fixture
+def prompt(census):
+    """A labeler with a verifier over the census: four rules."""
+    labeler, verifier = (judge_ensure(type="prompt", name=name, parameters={"n": name}) for name in ("L", "V"))
+    rng = np.random.default_rng(8)
+    answers = {pk: ("yes" if rng.random() < 0.6 else "no") for pk in census.said}
+    drafts = [Draft(pk, YES if n % 5 else NO, "verbs" if n % 2 else "animals") for n, pk in enumerate(census.said)]
+    judgements_record_new(judge=labeler, source="run:2", drafts=drafts, verifier=verifier, verifications=answers)
+    said = {it.direction_id: (it.verdict == YES, answers[it.direction_id] == "yes", it.label) for it in drafts}
+    return labeler, said
+
+
+def test_every_rule_is_counted_and_what_hangs_on_it_is_said(census, prompt):
+    labeler, said = prompt
+    found = computed("rules", judge=labeler.pk)
+    shares = {it.rule: it.value for it in found.points if it.name == "the fraction interpretable"}
+    named_, verified = (np.array([it[place] for it in said.values()]) for place in (0, 1))
+    specific = np.array([it[2] != "verbs" for it in said.values()])
+    assert shares == pytest.approx(
+        {
+            "labeler@1": named_.mean(),
+            "verifier@1": verified.mean(),
+            "both@1": (named_ & verified).mean(),
+            "both_specific@1": (named_ & verified & specific).mean(),
+        }
+    )
+    assert "labeler@1" in found.sentence and "both_specific@1" in found.sentence
+    # Looked at end by end, the rules come to the same as from the summaries.
+    for part in ("0-9", "10-19"):
+        computed("rules", judge=labeler.pk, index=part)
+    ends = [computed("rules", judge=labeler.pk, index=part) for part in ("0-9", "10-19")]
+    for rule in shares:
+        yes = [
+            it.yes for one in ends for it in one.points if it.rule == rule and it.name == "the fraction interpretable"
+        ]
+        assert sum(yes) == pytest.approx(shares[rule] * len(said))
+
+
+def test_a_contrast_is_newcombes_with_vectors_as_n():
+    """Last against first quarter of layers: method 10 of Newcombe (1998), from Wilson's intervals by statsmodels."""
+    from statsmodels.stats.proportion import proportion_confint
+
+    census = Census(layers=8, vectors=30)
+    (found,) = [it for it in points("rules") if it.name.startswith("last quarter")]
+    first, last = told(census, matrix__layer__lt=2), told(census, matrix__layer__gte=6)
+    ends = []
+    for it in (last, first):
+        n = len(it) / 2
+        ends.append((it.mean(), *proportion_confint(it.mean() * n, n, method="wilson")))
+    (p1, l1, u1), (p2, l2, u2) = ends
+    assert found.value == pytest.approx(p1 - p2)
+    assert found.low == pytest.approx(p1 - p2 - np.hypot(p1 - l1, u2 - p2))
+    assert found.high == pytest.approx(p1 - p2 + np.hypot(u1 - p1, p2 - l2))
+    assert verdict_on(found) == "holds"
+
+
+# Trends
+
+
+def test_a_trend_is_ppi_pythons_regression(owner):
+    from ppi_py import ppi_ols_ci, ppi_ols_pointestimate
+
+    census = Census(layers=5, vectors=40, signs="+")
+    project = census.project(owner, n=90)
+    found = {it.source: it for it in points("trends", project=project.slug, covariate="depth")}
+    drawn = list(Item.objects.filter(project=project).values_list("direction_id", flat=True))
+    depth = dict(Direction.objects.values_list("pk", "matrix__layer"))
+    others = [pk for pk in census.said if pk not in set(drawn)]
+    design, design_others = (
+        np.column_stack([np.ones(len(it)), [depth[pk] / 4 for pk in it]]) for it in (drawn, others)
+    )
+    human, machine = (np.array([float(of[pk]) for pk in drawn]) for of in (census.truth, census.said))
+    elsewhere = np.array([float(census.said[pk]) for pk in others])
+    from labelapp.statistics.trends import trend
+
+    tuning = trend(human, machine, design[:, 1], elsewhere, design_others[:, 1]).slope.tuning
+    value = ppi_ols_pointestimate(design, human, machine, design_others, elsewhere, lam=tuning)
+    low, high = ppi_ols_ci(design, human, machine, design_others, elsewhere, alpha=0.05, lam=tuning)
+    assert found["corrected"].value == pytest.approx(value[1], abs=1e-9)
+    # ppi-python takes the Hessian from the labelled alone, where ours is that of all.
+    assert found["corrected"].high - found["corrected"].low == pytest.approx(high[1] - low[1], rel=0.05)
+    everything = list(census.said)
+    line = stats.linregress([depth[pk] / 4 for pk in everything], [float(census.said[pk]) for pk in everything])
+    assert found["machine"].value == pytest.approx(line.slope) and found["machine"].low is None
+    people = stats.linregress(design[:, 1], human)
+    assert found["person"].value == pytest.approx(people.slope)
+
+
+def test_a_machine_whose_error_has_a_trend_is_warned_of(owner):
+    census = Census(layers=6, vectors=40, signs="+")
+    Judgement.objects.all().delete()
+    from labelapp.judgements.models import Summary
+
+    Summary.objects.all().delete()
+    layers = dict(Direction.objects.values_list("pk", "matrix__layer"))
+    census.said = {pk: layers[pk] >= 3 for pk in census.said}
+    census.machine_says({pk: YES if said else NO for pk, said in census.said.items()})
+    census.truth = {pk: bool(pk % 2) for pk in census.truth}
+    found = computed("trends", project=census.project(owner, n=150).slug)
+    assert "error depends on this covariate" in found.extra["warning"]
+
+
+def test_trends_refuse_unequal_probabilities_and_one_model(census, owner):
+    project = census.project(owner, n=60)
+    items = Item.objects.filter(project=project)
+    items.filter(position__lt=20).update(inclusion_probability=0.9)
+    found = computed("trends", project=project.slug)
+    assert any("unequal probability" in it for it in found.notes)
+    assert [it.source for it in found.points] == ["machine"]
+    assert "Choose two models" in computed("trends", covariate="model").refusal
+
+
+def test_circuits_and_models_against_each_other(owner):
+    census = Census(circuits=("mlp_in", "mlp_out"), signs="+")
+    (machine,) = points("trends", covariate="circuit")
+    assert machine.value == pytest.approx(
+        told(census, matrix__circuit="mlp_in").mean() - told(census, matrix__circuit="mlp_out").mean()
+    )
+    second = Census(name="second", seed=6, signs="+")
+    (machine,) = points("trends", covariate="model", model=("tiny", "second"))
+    first = [float(census.said[pk]) for pk in census.said]
+    assert machine.value == pytest.approx(np.mean(list(second.said.values())) - np.mean(first))
+
+
+# Bases
+
+
+def test_bases_are_paired_by_matrix(census):
+    for layer in range(4):
+        matrix = MatrixFactory(
+            model=census.model,
+            circuit="mlp_in",
+            head=None,
+            layer=layer,
+            basis="neuron",
+            address=f"mlp_in.{layer};neuron",
+        )
+        census.judged(matrix, 15, share=0.2)
+    found = {it.name: it for it in points("bases", basis="neuron")}
+    pairs = np.array(
+        [
+            [told(census, matrix__layer=layer, matrix__basis=basis).mean() for basis in ("svd", "neuron")]
+            for layer in range(4)
+        ]
+    )
+    test = stats.ttest_rel(pairs[:, 0], pairs[:, 1])
+    difference = found["difference, matrix by matrix"]
+    assert difference.value == pytest.approx((pairs[:, 0] - pairs[:, 1]).mean()) and difference.n == 4
+    assert (difference.low, difference.high) == pytest.approx(tuple(test.confidence_interval(0.95)))
+    assert "rotated" in computed("bases", basis="rotated").refusal
+
+
+# Calibration
+
+
+def test_the_reliability_curve_is_scikit_learns(census, owner):
+    from sklearn.calibration import calibration_curve
+    from sklearn.metrics import brier_score_loss
+
+    project = census.project(owner, n=100)
+    rng = np.random.default_rng(3)
+    for row in Judgement.objects.filter(judge=census.judge):
+        row.evidence = {"confidence": float(rng.random())}
+        row.verdict = YES
+        Judgement.objects.filter(pk=row.pk).update(evidence=row.evidence, verdict=YES)
+    found = computed("calibration", project=project.slug)
+    drawn = Item.objects.filter(project=project).values_list("direction_id", flat=True)
+    given = dict(Judgement.objects.filter(judge=census.judge).values_list("direction_id", "evidence"))
+    p = np.array([given[pk]["confidence"] for pk in drawn])
+    human = np.array([float(census.truth[pk]) for pk in drawn])
+    share, mean = calibration_curve(human, p, n_bins=10)
+    assert [it.value for it in found.points] == pytest.approx(share)
+    assert [it.index for it in found.points] == pytest.approx(mean)
+    assert found.extra["brier"] == pytest.approx(brier_score_loss(human, p))
+    assert "needs a project" in computed("calibration", project="none").refusal
+
+
+# By a job
+
+
+def test_many_labels_or_many_ends_are_work_for_a_job(census, owner, monkeypatch):
+    project = census.project(owner, n=60)
+    kind = KINDS["indices"]
+    resolved = resolve(Query(project=project.slug))
+    assert not is_heavy(kind, resolved)
+    monkeypatch.setattr("labelapp.figures.services.MOST_ENDS_AT_ONCE", 100)
+    assert is_heavy(kind, resolved) and not is_heavy(KINDS["layers"], resolved)
+    assert is_heavy(KINDS["layers"], resolve(Query(project=project.slug, sign="+")))
+    monkeypatch.setattr("labelapp.figures.services.MOST_LABELS_AT_ONCE", 50)
+    assert is_heavy(KINDS["layers"], resolved)
