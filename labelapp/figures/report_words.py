@@ -52,7 +52,8 @@ def _machine_sentence(machine: Machine) -> str:
     asked = f" with the prompts {prompts}" if prompts else ""
     kappa = machine.card.kappa
     agreed = f", and agrees with people with kappa {coefficient_words(kappa)}" if kappa.value is not None else ""
-    return f"The judge {machine.judge.name}{asked} is scored by the rule {machine.rule.identifier} ({machine.rule.says}){agreed}"
+    rule = f"{machine.rule.identifier} ({machine.rule.says})"
+    return f"The judge {machine.judge.name}{asked} is scored by the rule {rule}{agreed}"
 
 
 def coefficient_words(it: Coefficient, digits: int = 2) -> str:

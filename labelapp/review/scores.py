@@ -8,7 +8,8 @@ two answers. Weight is the number of judges with a yes or no, each of which a de
 inclusion probability; an item of an exploration queue has none and is ranked as if it were 1.
 
 People's judgements count in their own project, machines' everywhere; projects of pairs and matrices have none of this.
-A machine's verdict is that of the default rule, as `judgements.rules` has it: `both` where there is a verifier's answer, else `labeler`.
+A machine's verdict is that of the default rule, as `judgements.rules` has it: `both` where there is a verifier's
+answer, else `labeler`.
 """
 
 from __future__ import annotations

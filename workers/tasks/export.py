@@ -16,8 +16,6 @@ from labelapp.exchange.imports import readouts_import as service_readouts_import
 from labelapp.exchange.models import Export, Import
 from labelapp.exchange.services import export_write as service_export_write
 from labelapp.exchange.subjects import ExportError
-from labelapp.figures.report import ReportError
-from labelapp.figures.report_files import report_of_job
 from labelapp.figures.services import figure_keep, figure_of_job
 from labelapp.jobs.models import Job
 from labelapp.jobs.services import job_completion, job_progress_set
@@ -84,9 +82,17 @@ def figure_compute(job: Job) -> None:
         figure_keep(kind=kind, query=query, computed=computed, stamp=stamp, user=job.created_by)
 
 
-@job_task("workers.tasks.export.project_report", user_errors=lambda: (ReportError, SelectionError))
+def _report_errors() -> tuple[type[Exception], ...]:
+    from labelapp.figures.report import ReportError
+
+    return (ReportError, SelectionError)
+
+
+@job_task("workers.tasks.export.project_report", user_errors=_report_errors)
 def project_report(job: Job) -> None:
     """Write a project's report as an archive, and note in the job where it lies."""
+    from labelapp.figures.report_files import report_of_job  # brings scipy, which other tasks do without
+
     progress = ProgressReport(job)
     name = report_of_job(job, lambda _: progress.step())
     with job_completion(job):
