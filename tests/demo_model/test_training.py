@@ -11,7 +11,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
-from fixtures.demo_model import corpus, train, words
+from fixtures.demo_model import corpus, losses, train, words
 
 ANIMALS = ["dog", "cat", "horse", "wolf", "fox", "bear", "lion", "hare", "goat", "sheep"]
 METALS = ["iron", "gold", "tin", "lead", "zinc", "nickel", "copper", "silver", "cobalt", "chromium"]
@@ -39,8 +39,9 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def work(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of its own with the prepared corpus, and a model of one small layer."""
-    for name, size in (("LAYERS", 1), ("HEADS", 2), ("WIDTH", 16), ("SAMPLED", 100), ("WARM_UP", 512)):
+    for name, size in (("LAYERS", 1), ("HEADS", 2), ("WIDTH", 16), ("WARM_UP", 512)):
         monkeypatch.setattr(train, name, size)
+    monkeypatch.setattr(losses, "SAMPLED", 100)
     for path in prepared.iterdir():
         (tmp_path / path.name).symlink_to(path)
     return tmp_path
@@ -91,21 +92,52 @@ def test_the_sampled_loss_is_the_loss_where_the_sample_is_everything(
     model = train.untrained(340)
     batch = torch.randint(0, 340, (2, 17), generator=torch.Generator().manual_seed(0))
     whole = torch.nn.functional.cross_entropy(model(batch[:, :-1]).logits.flatten(0, 1), batch[:, 1:].flatten())
-    assert torch.allclose(train.loss_of(model, batch), whole)
-    monkeypatch.setattr(train, "SAMPLED", 340)
-    assert torch.allclose(train.sampled_loss(model, batch, torch.randperm(340)), whole, atol=1e-5)
+    assert torch.allclose(losses.loss_of(model, batch), whole)
+    monkeypatch.setattr(losses, "SAMPLED", 340)
+    assert torch.allclose(losses.sampled_loss(model, batch, torch.randperm(340)), whole, atol=1e-5)
 
 
 def test_the_sampled_denominator_is_right_on_average(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(train, "SAMPLED", 40)
+    monkeypatch.setattr(losses, "SAMPLED", 40)
     model = train.untrained(340)
     batch = torch.randint(0, 340, (1, 9), generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         draws = [
-            train.sampled_loss(model, batch, torch.randperm(340, generator=torch.Generator().manual_seed(seed)))
+            losses.sampled_loss(model, batch, torch.randperm(340, generator=torch.Generator().manual_seed(seed)))
             for seed in range(200)
         ]
-        assert float(torch.stack(draws).mean()) == pytest.approx(float(train.loss_of(model, batch)), abs=0.01)
+        assert float(torch.stack(draws).mean()) == pytest.approx(float(losses.loss_of(model, batch)), abs=0.01)
+
+
+def test_frequent_tokens_and_pieces_of_words_count_for_less() -> None:
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=words.train_tokenizer(small_corpus().training, 340))
+    ids = tokenizer.convert_tokens_to_ids
+    dog, comma, piece = ids(words.SPACE + "dog"), ids(","), ids("th")
+    corpus_ids = np.array([comma] * 900 + [piece] * 90 + [dog] * 10)
+    weights = losses.weights_of(corpus_ids, tokenizer)
+    assert weights.of_token[comma] == pytest.approx((0.001 / 0.9) ** 0.5)
+    assert weights.of_token[dog] == pytest.approx(0.1**0.5)
+    assert weights.of_token[ids(words.SPACE + "cat")] == 1.0, "never seen, so not frequent"
+    assert weights.continues[piece] and not weights.continues[[dog, comma, ids(words.END)]].any()
+
+    found = weights.of(torch.tensor([[comma, dog, piece, dog, comma, dog]]))
+    whole, frequent, part = weights.of_token[[dog, comma, piece]].tolist()
+    assert found[0].tolist() == pytest.approx([0.1 * whole, 0.1 * part, whole, frequent, whole])
+
+
+def test_the_weighted_loss_is_the_weighted_mean_of_each_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(losses, "SAMPLED", 340)
+    plain = words.train_tokenizer(small_corpus().training, 340)
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=plain)
+    ids = words.packed(plain, small_corpus().training)
+    weights = losses.weights_of(ids, tokenizer)
+    model = train.untrained(340)
+    batch = torch.from_numpy(ids[:66].astype(np.int64)).reshape(2, 33)
+    with torch.no_grad():
+        scores = model(batch[:, :-1]).logits.log_softmax(-1).gather(-1, batch[:, 1:, None])[..., 0]
+    expected = -(scores * weights.of(batch)).sum() / weights.of(batch).sum()
+    assert torch.allclose(losses.loss_of(model, batch, weights), expected, atol=1e-5)
+    assert torch.allclose(losses.sampled_loss(model, batch, torch.randperm(340), weights), expected, atol=1e-5)
 
 
 def test_each_pass_takes_every_sequence_once_whatever_the_batch() -> None:
