@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.db.models import Count
 from django.utils import timezone
@@ -34,10 +34,12 @@ from labelapp.review.selectors import Comparison, comparison
 from labelapp.review.truth import truths_of
 from labelapp.review.truth_rules import truth_rule_of
 from labelapp.statistics.agreement import krippendorff_alpha
-from labelapp.statistics.agreement_card import AgreementCard, agreement_card
 from labelapp.statistics.clusters import Share, clustered_share
 from labelapp.statistics.estimation import wilson_interval
 from workers.llm.prompts import prompt_to_yaml
+
+if TYPE_CHECKING:  # it brings scipy, which the web process starts without
+    from labelapp.statistics.agreement_card import AgreementCard
 
 FIGURES = ("estimates", "layers", "rules", "judgements")
 Progress = Callable[[str], object]
@@ -206,6 +208,8 @@ def _vectors(direction_ids: Sequence[int]) -> dict[int, Hashable]:
 def _machines(
     project: Project, found: Comparison, vectors: Mapping[int, Hashable], controls: set[int]
 ) -> list[Machine]:
+    from labelapp.statistics.agreement_card import agreement_card
+
     said: dict[int, dict[int, bool]] = {}
     judges: dict[int, Judge] = {}
     for direction, opinions in found.machines.items():

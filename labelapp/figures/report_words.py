@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from labelapp.figures.kinds.base import Point
 from labelapp.figures.plots import SOURCE_NAMES
 from labelapp.figures.project_report import Machine, ProjectReport, gap_sentence
 from labelapp.judgements.models import Verdict
-from labelapp.statistics.agreement_card import Coefficient
 from labelapp.statistics.clusters import Share
+
+if TYPE_CHECKING:
+    from labelapp.statistics.agreement_card import Coefficient
 
 POINTS_LISTED = 200
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Sum
 from django.db.models.fields.json import KT
@@ -24,7 +24,9 @@ from labelapp.review.lab_query import MISSING, NO, OPEN, YES, Words, project_wor
 from labelapp.review.models import Adjudication, GroundTruth
 from labelapp.statistics.audits import Record, exemplar_leak
 from labelapp.statistics.operating import OperatingPoint, sensitivity_at
-from labelapp.statistics.scoring import PairedScores, Scores, judge_scores, paired_scores
+
+if TYPE_CHECKING:  # it brings scipy, which the web process starts without
+    from labelapp.statistics.scoring import PairedScores, Scores
 
 MOST_JUDGES = 6
 JUDGES_AT_FIRST = 3
@@ -181,6 +183,8 @@ def _scored(
     kinds: Sequence[tuple[Sequence[str], int]],
     every: Sequence[tuple[str, int]],
 ) -> Scored:
+    from labelapp.statistics.scoring import judge_scores
+
     left_out: Counter[str] = Counter()
     for word, n in every:
         if word[place + 1] in LEFT_OUT:
@@ -200,6 +204,8 @@ def _scored(
 
 def _paired(kinds: Sequence[tuple[Sequence[str], int]], place: int) -> PairedScores:
     """The judge at a place against the first one: first - second is its gain."""
+    from labelapp.statistics.scoring import paired_scores
+
     outcomes = []
     for ends, _ in kinds:
         right = [

@@ -12,7 +12,6 @@ from math import sqrt
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import bdtr
 
 from labelapp.statistics.agreement import cohens_kappa
 from labelapp.statistics.agreement_card import NOTHING, ONE_VALUE, Cells, Coefficient, kappas
@@ -117,6 +116,8 @@ def _design_effect(
 
 
 def _sign_test(first: float, second: float) -> float:
+    from scipy.special import bdtr  # the web process starts without scipy
+
     n = first + second
     return min(1.0, 2 * float(bdtr(min(first, second), int(n), 0.5))) if n else 1.0
 
