@@ -18,6 +18,7 @@ from labelapp.exchange.services import export_start, export_write
 from labelapp.jobs.models import Job, State
 from labelapp.labelling.members import invitation_create
 from labelapp.labelling.services import item_judge
+from labelapp.labelling.trial_models import ChoiceTest, Trial
 from labelapp.review.models import Adjudication
 from labelapp.review.services import adjudicate
 from labelapp.review.truth import truth_freeze
@@ -38,6 +39,7 @@ REVIEWERS = (200, 200, 403, 403, 404, 302)
 JUDGING = (302, 302, 302, 403, 404, 302)  # taken, and on to the next item
 REVIEWING = (302, 302, 403, 403, 404, 302)
 OPEN = (200,) * 6
+OWNERS = (200, 403, 403, 403, 404, 302)
 OWNERS_ACT = (302, 403, 403, 403, 404, 302)
 OWNERS_FORM = (422, 403, 403, 403, 404, 302)  # an empty one
 STARTED = (302, 403, 403, 403, 403, 302)  # who started it, and nobody else, may say what becomes of it
@@ -100,6 +102,23 @@ EXPECTED = {
     "labelling:beat": (NOT_AT_ALL, (204, 204, 204, 403, 404, 302)),
     "labelling:others": ((200, 403, 403, 403, 404, 302), NOT_AT_ALL),  # only the owner has judged this one
     "labelling:undo": (NOT_AT_ALL, (302, 422, 422, 403, 404, 302)),  # only the owner has answered
+    "labelling:progress": (JUDGES, NOT_AT_ALL),
+    "labelling:items": (REVIEWERS, NOT_AT_ALL),
+    "labelling:plan": (REVIEWERS, NOT_AT_ALL),
+    "labelling:quality": (REVIEWERS, NOT_AT_ALL),  # the owner does not allow annotators their own
+    "labelling:checks": (OWNERS, OWNERS_FORM),
+    "labelling:gold": (NOT_AT_ALL, OWNERS_FORM),
+    "labelling:results": ((302, 302, 403, 403, 404, 302), NOT_AT_ALL),  # of pairs and matrices; others are elsewhere
+    "labelling:results_table": ((404, 404, 403, 403, 404, 302), NOT_AT_ALL),
+    "labelling:tests": (MEMBERS, NOT_AT_ALL),
+    "labelling:test_start": (NOT_AT_ALL, OWNERS_FORM),
+    "labelling:test": (REVIEWERS, NOT_AT_ALL),
+    "labelling:test_state": (NOT_AT_ALL, OWNERS_ACT),
+    "labelling:test_ask": (NOT_AT_ALL, OWNERS_FORM),
+    "labelling:test_table": (REVIEWERS, NOT_AT_ALL),
+    "labelling:trials": (JUDGES, NOT_AT_ALL),
+    "labelling:trials_beat": (NOT_AT_ALL, (204, 204, 204, 403, 404, 302)),
+    "labelling:trial_answer": (NOT_AT_ALL, JUDGING),
     "review:projects": (EVERYBODY, NOT_AT_ALL),
     "review:comparison": (REVIEWERS, NOT_AT_ALL),
     "review:disagreements": (REVIEWERS, NOT_AT_ALL),
@@ -112,6 +131,7 @@ EXPECTED = {
     "review:freeze": (NOT_AT_ALL, REVIEWING),
     "review:truth": (REVIEWERS, NOT_AT_ALL),
     "review:difference": (REVIEWERS, NOT_AT_ALL),
+    "review:gold": (NOT_AT_ALL, REVIEWING),
     "review:disagreements_everywhere": (EVERYBODY, NOT_AT_ALL),
     "review:undo_everywhere": (NOT_AT_ALL, MOVED),
     "review:lab": (REVIEWERS, NOT_AT_ALL),
@@ -192,6 +212,10 @@ def walk(people, monkeypatch):
     imported = upload_start(file=file, revision="", user=owner)
     invitation, secret = invitation_create(project=project, created_by=owner, role="annotator", days=1, uses_at_most=9)
     planned = planned_by(owner, model)
+    test = ChoiceTest.objects.create(project=project, kind="intrusion", design={"trials": 1}, created_by=owner)
+    trial = Trial.objects.create(
+        test=test, direction=second.direction, number=0, position=0, shown=["a", "b", "c", "d", "e", "f"], answer=0
+    )
     arguments = {
         "jobs:control": [run.job_id],
         "autolabel:resume": [run.pk],
@@ -230,6 +254,18 @@ def walk(people, monkeypatch):
         "labelling:undo": [project.slug],
         "labelling:beat": [project.slug],
         "labelling:others": [project.slug, first.opaque_id],
+        **{
+            f"labelling:{name}": [project.slug]
+            for name in (
+                "progress", "items", "plan", "quality", "checks", "gold", "results", "results_table", "tests", "test_start",
+            )
+        },
+        **{f"labelling:{name}": [project.slug, test.pk] for name in ("test", "test_state", "test_ask")},
+        "labelling:test_table": [project.slug, test.pk, "figures"],
+        "labelling:trials": [project.slug, test.pk],
+        "labelling:trials_beat": [project.slug, test.pk],
+        "labelling:trial_answer": [project.slug, test.pk, trial.opaque_id],
+        "review:gold": [project.slug, "first", 2],
         "review:comparison": [project.slug],
         "review:disagreements": [project.slug],
         "review:item": [project.slug, first.opaque_id],
@@ -264,6 +300,9 @@ def walk(people, monkeypatch):
         "labelling:members": {"username": "outsider", "role": "viewer"},
         "labelling:member": {"role": "reviewer"},
         "labelling:invite": {"role": "annotator", "days": 1, "uses_at_most": 1},
+        "labelling:test_state": {"act": "end"},
+        "labelling:trial_answer": {"choice": "1"},
+        "review:gold": {"into": project.slug},
         "accounts:shortcuts": {"shortcuts": "{}"},
         "review:decide": {"verdict": "unsure"},
         "review:aggregate": {"method": "majority"},
