@@ -257,7 +257,16 @@ def walk(people, monkeypatch):
         **{
             f"labelling:{name}": [project.slug]
             for name in (
-                "progress", "items", "plan", "quality", "checks", "gold", "results", "results_table", "tests", "test_start",
+                "progress",
+                "items",
+                "plan",
+                "quality",
+                "checks",
+                "gold",
+                "results",
+                "results_table",
+                "tests",
+                "test_start",
             )
         },
         **{f"labelling:{name}": [project.slug, test.pk] for name in ("test", "test_state", "test_ask")},
