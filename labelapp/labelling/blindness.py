@@ -22,20 +22,33 @@ def directions_hidden_from(user: User, direction_ids: Collection[int]) -> dict[i
 
     In a project that shows no others' judgements they stay hidden from its annotators for good.
     """
-    ids = list(direction_ids)
-    directly = _waiting(user).filter(direction_id__in=ids).order_by().values_list("direction_id", "project__name")
-    other_ends = _waiting_other_ends(user).filter(other_end__in=ids).order_by()
-    checks = _checks(user).filter(direction_id__in=ids).order_by().values_list("direction_id", "project__name")
-    return dict(directly.union(other_ends.values_list("other_end", "project__name"), checks))
+    return dict(_united(user, list(direction_ids), "project__name"))
+
+
+def hidden_among(user: User, directions: QuerySet[Any, Any]) -> QuerySet[Any, Any]:
+    """The same of a query's directions, which gives their ids, as a query of ids."""
+    return _united(user, directions)
 
 
 def directions_to_judge(user: User) -> QuerySet[Direction]:
     """All directions that the person is still to judge blind, by themselves, as the ends of a pair or as checks."""
-    # Distinct: or PostgreSQL looks at every direction there is, and asks of each whether it waits.
-    directly = _waiting(user).values("direction_id").distinct()
-    other_ends = _waiting_other_ends(user).values("other_end").distinct()
-    checks = _checks(user).values("direction_id").distinct()
-    return Direction.objects.filter(Q(pk__in=directly) | Q(pk__in=other_ends) | Q(pk__in=checks))
+    # One list of ids: with several, PostgreSQL looks at every direction there is, and asks of each whether it waits.
+    return Direction.objects.filter(pk__in=_united(user, None))
+
+
+def _united(user: User, among: Any, *columns: str) -> QuerySet[Any, Any]:
+    """The ids of all directions that are hidden, or of those among some (ids, or a query of ids); each part of the
+    whole is a query for itself, which the database can answer by index."""
+    parts: list[tuple[QuerySet[Any, Any], str]] = []
+    for items in (_waiting(user), _kept(user)):
+        parts.append((items, "direction_id"))
+        parts.append((_other_ends(items), "other_end"))
+    parts.append((_checks(user), "direction_id"))
+    first, *rest = (
+        (rows if among is None else rows.filter(**{f"{name}__in": among})).order_by().values_list(name, *columns)
+        for rows, name in parts
+    )
+    return first.union(*rest)
 
 
 @dataclass(frozen=True)
@@ -111,18 +124,25 @@ def _waiting(user: User) -> QuerySet[Item]:
         current=True,
     )
     # An open item: one that others have judged as often as the overlap asks for comes before nobody any more.
-    is_waiting = Q(is_open=True) & ~Q(Exists(mine))
-    is_kept = Q(project__reveal=False, project__memberships__role=Membership.Role.ANNOTATOR)
-    return Item.objects.filter(
-        Q(project__memberships__user=user, project__memberships__role__in=JUDGING_ROLES) & (is_waiting | is_kept)
-    ).exclude(project__subject=Subject.MATRIX)
+    return _items(user, role__in=JUDGING_ROLES).filter(~Exists(mine), is_open=True)
 
 
-def _waiting_other_ends(user: User) -> QuerySet[Any]:
+def _kept(user: User) -> QuerySet[Item]:
+    """The items that stay hidden from the person for good: an annotator's, where no others' judgements are shown."""
+    return _items(user, role=Membership.Role.ANNOTATOR, project__reveal=False)
+
+
+def _items(user: User, **seat: Any) -> QuerySet[Item]:
+    """Of the projects in which the person has such a seat."""
+    seats = Membership.objects.filter(user=user, **seat).exclude(project__subject=Subject.MATRIX)
+    return Item.objects.filter(project__in=seats.values("project"))
+
+
+def _other_ends(items: QuerySet[Item]) -> QuerySet[Any]:
     """Of pairs among them the `other_end` as well: its + end is the item's own direction."""
     vector = {name: OuterRef(f"direction__{name}") for name in ("matrix", "side", "index")}
     other_end = Direction.objects.filter(**vector, sign="-").values("pk")
-    return _waiting(user).filter(project__subject=Subject.VECTOR).annotate(other_end=Subquery(other_end))
+    return items.filter(project__subject=Subject.VECTOR).annotate(other_end=Subquery(other_end))
 
 
 def _source_of(project: OuterRef) -> Concat:

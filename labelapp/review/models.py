@@ -192,6 +192,26 @@ class Disagreement(models.Model):
         return [name for name in ("people", "people_machine", "machine") if getattr(self, name)]
 
 
+class CrossedCount(models.Model):
+    """The counts of a project's comparison as they were last found (`review.crossed`), for one viewer.
+
+    They are so as long as `state` is that of the data; what is counted for another state takes the row's place.
+    """
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="+", db_index=False)
+    viewer_key = models.BigIntegerField()  # the person from whom something may be hidden; 0 for whoever sees all
+    state = models.CharField(max_length=64)
+    counts = models.JSONField()  # as `crossed.Crossed`, less the number of items
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["project", "viewer_key"], name="one_crossed_count"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.project_id} for {self.viewer_key}"
+
+
 class FrozenRows(models.QuerySet[M]):
     def update(self, **fields: Any) -> NoReturn:
         raise ImmutableError(NEVER_CHANGES)

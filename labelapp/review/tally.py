@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from labelapp.judgements.models import TWO_VALUED, Verdict
-from labelapp.statistics.agreement import cohens_kappa, contingency, raw_agreement
+from labelapp.judgements.models import TWO_VALUED, Judge, Verdict
+from labelapp.judgements.rules import Rule
+from labelapp.statistics.agreement import cohens_kappa, raw_agreement
 
 TIE = "tie"
 MISSING = "not judged"
@@ -50,11 +52,24 @@ class Crossing:
         return [(name, [(count, round(20 * count / most)) for count in counts]) for name, counts in cells]
 
 
+@dataclass(frozen=True)
+class Machine:
+    """One machine judge with the rule that scores it, and its table with the people."""
+
+    judge: Judge
+    rule: Rule
+    crossing: Crossing
+
+
 def crossing(people: Mapping[int, str], machine: Mapping[int, str]) -> Crossing:
     """Both map a direction's id to a verdict; what is no yes or no on either side is left out and counted."""
-    pairs = [(verdict, machine.get(direction, MISSING)) for direction, verdict in people.items()]
-    table = contingency(*_columns(pair for pair in pairs if set(pair) <= set(TWO_VALUED)))
-    (both_yes, people_yes), (machine_yes, both_no) = table.tolist()
+    return crossing_counted(Counter((verdict, machine.get(pk, MISSING)) for pk, verdict in people.items()))
+
+
+def crossing_counted(counts: Mapping[tuple[str, str], int]) -> Crossing:
+    """The same from how often people said the one and the machine the other."""
+    table = [[counts.get((people, machine), 0) for machine in TWO_VALUED] for people in TWO_VALUED]
+    (both_yes, people_yes), (machine_yes, both_no) = table
     return Crossing(
         both_yes,
         people_yes,
@@ -62,7 +77,7 @@ def crossing(people: Mapping[int, str], machine: Mapping[int, str]) -> Crossing:
         both_no,
         raw_agreement(table),
         cohens_kappa(table),
-        _left_out(pairs),
+        _left_out(counts),
     )
 
 
@@ -74,20 +89,11 @@ def agrees(people: str, machines: Iterable[str]) -> bool | None:
     return all(verdict == people for verdict in said)
 
 
-def _columns(pairs: Iterable[tuple[str, str]]) -> tuple[list[bool], list[bool]]:
-    kept = list(pairs)
-    yes = Verdict.INTERPRETABLE
-    return [people == yes for people, _ in kept], [machine == yes for _, machine in kept]
-
-
-def _left_out(pairs: Iterable[tuple[str, str]]) -> list[tuple[str, int]]:
-    counts: dict[str, int] = {}
-    for people, machine in pairs:
+def _left_out(counts: Mapping[tuple[str, str], int]) -> list[tuple[str, int]]:
+    reasons: Counter[str] = Counter()
+    for (people, machine), n in counts.items():
         if people not in TWO_VALUED:
-            reason = "people tied" if people == TIE else "people unsure"
+            reasons["people tied" if people == TIE else "people unsure"] += n
         elif machine not in TWO_VALUED:
-            reason = f"machine {machine}" if machine != MISSING else "not judged by the machine"
-        else:
-            continue
-        counts[reason] = counts.get(reason, 0) + 1
-    return sorted(counts.items())
+            reasons[f"machine {machine}" if machine != MISSING else "not judged by the machine"] += n
+    return sorted(reasons.items())

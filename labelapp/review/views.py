@@ -8,18 +8,11 @@ from django.utils.http import urlencode
 from django.views.decorators.http import require_GET
 
 from labelapp.accounts.typing import SignedInRequest
-from labelapp.labelling.selectors import REVIEWING_ROLES, explored
+from labelapp.labelling.selectors import REVIEWING_ROLES
 from labelapp.labelling.services import guidelines_current
 from labelapp.review.access import project_get_for
-from labelapp.review.selectors import (
-    FILTERS,
-    ROWS_A_PAGE,
-    comparison,
-    comparison_rows,
-    hidden_from,
-    items_total,
-    projects_reviewed_by,
-)
+from labelapp.review.crossed import Listed, crossed, listed
+from labelapp.review.selectors import FILTERS, ROWS_A_PAGE, comparison_rows, projects_reviewed_by
 
 MOST_DIGITS = 18  # of an id: what the database's integers hold
 
@@ -38,25 +31,24 @@ def comparison_page(request: SignedInRequest, slug: str) -> HttpResponse:
     if show not in FILTERS or not (after.isascii() and after.isdigit() and len(after) <= MOST_DIGITS):
         raise Http404("There is no such page of the comparison.")
     show_hidden = request.GET.get("all") == "1"
-    found = comparison(project)
-    hidden = set() if show_hidden else hidden_from(request.user, found)
-    listed = {name: found.direction_ids(wanted, hidden=hidden) for name, wanted in FILTERS.items()}
-    ids = [pk for pk in listed[show] if pk > int(after)]
-    rows = comparison_rows(project, found, ids[:ROWS_A_PAGE], hidden=hidden)
-    apart = explored(project)  # chosen, not drawn: in the list, and in no table
+    viewer = None if show_hidden else request.user
+    found = crossed(project, viewer)
+    directions: list[Listed] = []
+    if found.listed[show]:
+        directions = listed(project, viewer, found.verified, show, after=int(after), n=ROWS_A_PAGE + 1)
+    shown = directions[:ROWS_A_PAGE]
     context = {
         "project": project,
-        "tables": found.without(hidden | apart).tables,
-        "explored": apart,
+        "tables": found.tables,
         "guidelines_now": guidelines_current(project).version,
-        "rows": rows,
-        "n_hidden": len(hidden),
+        "rows": comparison_rows(project, shown, found.verified, viewer),
+        "n_hidden": found.n_hidden,
         "hidden_query": _query(show, after, True),
-        "n_judged": len(found.people),
-        "n_items": items_total(project),
-        "filters": [(name, len(pks), _query(name, "0", show_hidden), name == show) for name, pks in listed.items()],
+        "n_judged": found.n_judged,
+        "n_items": found.n_items,
+        "filters": [(name, found.listed[name], _query(name, "0", show_hidden), name == show) for name in FILTERS],
         "first_query": _query(show, "0", show_hidden) if int(after) else "",
-        "next_query": _query(show, str(ids[ROWS_A_PAGE - 1]), show_hidden) if len(ids) > ROWS_A_PAGE else "",
+        "next_query": _query(show, str(shown[-1].direction_id), show_hidden) if len(directions) > ROWS_A_PAGE else "",
     }
     return render(request, "review/comparison.html", context)
 

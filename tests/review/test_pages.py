@@ -7,6 +7,7 @@ from labelapp.judgements.models import Judgement
 from labelapp.judgements.services import judge_ensure, verification_record
 from labelapp.labelling.models import Project
 from labelapp.labelling.services import answer_undo, item_judge
+from labelapp.review.crossed import crossed
 from labelapp.review.selectors import comparison
 from labelapp.review.views import ROWS_A_PAGE
 from tests.factories import cast_project, machine_says
@@ -170,8 +171,9 @@ def test_the_number_of_queries_is_fixed(owner, annotator, owner_client, django_a
         for user in (owner, annotator):
             judge(project, user, [YES] * n)
         machine_says(dict.fromkeys(directions(project), YES))
-        with django_assert_max_num_queries(12):
-            page_of(owner_client, project)
+        for most in (16, 14):  # the first view counts, and keeps what it found
+            with django_assert_max_num_queries(most):
+                page_of(owner_client, project)
     with django_assert_max_num_queries(3):
         owner_client.get("/review/")
 
@@ -195,8 +197,7 @@ def test_the_table_counts_nothing_that_is_hidden(project, owner, annotator, owne
     judge(project, annotator, [YES, NO])
     judge(project, owner, [YES])
     machine_says(dict.fromkeys(directions(project), YES))
-    found = comparison(project)
-    (machine,) = found.without({directions(project)[1].pk}).tables
+    (machine,) = crossed(project, owner).tables
     assert (machine.crossing.both_yes, machine.crossing.machine_yes) == (1, 0)
     assert page_of(owner_client, project).count(">1</td>") == 1
     assert page_of(owner_client, project, all="1").count(">1</td>") == 2
