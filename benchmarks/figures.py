@@ -31,6 +31,7 @@ FIGURES = [
 NO_FILES = ("resemblance",)  # reads the unembedding, which a database without files lacks
 REVIEW = {
     "comparison": "/review/bench/",
+    "differing": "/review/bench/?show=disagree",
     "disagreements": "/review/bench/disagreements/",
     "aggregation": "/review/bench/aggregation/",
     "ground-truth": "/review/bench/truth/",
@@ -92,6 +93,7 @@ class Atlas(labelling.Database):
         from labelapp.labelling.design import Design
         from labelapp.labelling.models import Guidelines, Membership, Project
         from labelapp.labelling.selection import ItemSelection
+        from labelapp.review.scores import scores_write_all
 
         slugs = tuple(f"bench-{n}" for n in range(MODELS))
         design = Design(ItemSelection(slugs, MatrixSelection()), n=self.items, seed=0).as_json()
@@ -108,6 +110,7 @@ class Atlas(labelling.Database):
         self.execute(
             *self.atlas(), *self.sample(project.pk, project.source, first), *self.machine(machine.pk, verifier.pk)
         )
+        scores_write_all(project)
         with self.connection.cursor() as cursor:
             cursor.execute("VACUUM ANALYZE")
 
