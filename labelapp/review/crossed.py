@@ -161,7 +161,7 @@ class Listed(NamedTuple):
 
 def crossed(project: Project, viewer: User | None) -> Crossed:
     """The counts as they are now; kept ones where nothing has changed since. For no viewer nothing is hidden."""
-    n_items, state = _state(project, viewer)
+    n_items, state = _state(project, viewer)  # before anything is counted: what is written meanwhile changes it
     key = viewer.pk if viewer else 0
     kept = CrossedCount.objects.filter(project=project, viewer_key=key, state=state).first()
     if kept is not None:
@@ -178,7 +178,8 @@ def listed(
     project: Project, viewer: User | None, verified: Sequence[int], show: str, *, after: int, n: int
 ) -> list[Listed]:
     """The first n judged directions behind one, in the order of their ids: all, or those on which people and machines
-    `agree` or `disagree`, of which none is among them that is hidden from the viewer (None: nothing is).
+    `agree` or `disagree`, of which none is among them that is hidden from the viewer (None: nothing is), who judges
+    in the project. `verified` as in `Crossed`.
     """
     if not show or viewer is None:
         return _listed(project, None, verified, show, after, n)

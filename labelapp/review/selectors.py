@@ -39,7 +39,10 @@ class Opinion:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All that stands on the directions of a project that at least one person judged in it."""
+    """All that stands on the directions of a project that at least one person judged in it, or on some of them.
+
+    Its tables are what `crossed` counts in SQL.
+    """
 
     people: dict[int, list[Opinion]]
     machines: dict[int, list[Opinion]]
