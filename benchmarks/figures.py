@@ -110,9 +110,9 @@ class Atlas(labelling.Database):
         self.execute(
             *self.atlas(), *self.sample(project.pk, project.source, first), *self.machine(machine.pk, verifier.pk)
         )
+        self.execute("VACUUM ANALYZE")  # planned for empty tables, what follows would take hours
         scores_write_all(project)
-        with self.connection.cursor() as cursor:
-            cursor.execute("VACUUM ANALYZE")
+        self.execute("VACUUM ANALYZE review_disagreement")
 
     def atlas(self) -> list[str]:
         """Every layer: an OV matrix for each head, both its sides, and the two MLP matrices."""
