@@ -133,7 +133,8 @@ class Judgement(models.Model):
     withdraws = models.ForeignKey("self", models.PROTECT, null=True, blank=True, related_name="withdrawals")
     supersedes = models.ForeignKey("self", models.PROTECT, null=True, blank=True, related_name="superseded_by")
 
-    # False for a second look: after a person's first answer others' judgements are shown, even if it is withdrawn.
+    # False for a second look: after a person's first answer others' judgements are shown, even if it is withdrawn. An
+    # answer mended before anybody else's stands is no second look.
     blind = models.BooleanField(default=True)
 
     verdict = models.CharField(max_length=20, choices=ALL_VERDICTS, blank=True)

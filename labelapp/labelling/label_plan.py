@@ -143,7 +143,7 @@ def label_plan(
             weak, strong = sorted((_weakest(correlation), max(abs(correlation.low), abs(correlation.high))))
             lines += [line("if it agrees as little as is likely", weak), line("as much as is likely", strong)]
     else:
-        lines += [line("with a machine, if so", rho) for rho in TYPICAL]
+        lines += [line(f"with a machine, if ρ were {rho:g}", rho) for rho in TYPICAL]
     return LabelPlan(
         half_width=half_width,
         confidence=confidence,

@@ -218,7 +218,7 @@ def _person(user: int, roles: dict[int, tuple[str, str]], row: dict[str, Any] | 
     counts = {key: row[key] for key in ("n", "checks", "yes", "no", "unsure")}
     last, begun = row["last"], row["recent_from"]
     a_minute = None
-    if begun is not None and (now - last).total_seconds() <= PAUSE_SECONDS:
+    if role in JUDGING_ROLES and begun is not None and (now - last).total_seconds() <= PAUSE_SECONDS:
         minutes = max((now - begun).total_seconds() / 60, RATE_LEAST_MINUTES)
         a_minute = int(str(row["recent"])) / minutes
     seconds = float(str(row["seconds"] or 0))

@@ -91,7 +91,8 @@ def item_judge(
             draft=draft,
             matrix_id=item.direction.matrix_id,
             standing=standing,
-            blind=not own,
+            # A second look, where there was anything to be seen after the first one.
+            blind=not (own and others_stand),
         )
         if others_stand:  # whom nobody can contradict contradicts nobody
             items_changed([item.pk])

@@ -56,6 +56,7 @@
       meter(node);
       node.inert = false;
       node.shownAt = performance.now();
+      node.focus({ preventScroll: true }); // a screen reader reads what is new
     }
     window.tealeaves.keys.show();
   }

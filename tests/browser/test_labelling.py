@@ -128,6 +128,13 @@ def test_the_next_item_is_there_before_it_is_asked_for(queue, project, owner):
     assert [row.verdict for row in mine(project)] == ["interpretable", "not_interpretable"]
 
 
+def test_a_reader_is_led_to_the_next_item(queue):
+    first = shown(queue)
+    answer(queue, "y")
+    expect(queue.locator("#place .card")).to_be_focused()
+    assert shown(queue) != first
+
+
 @pytest.mark.parametrize("pause", [0, 80, 150, 290])
 def test_a_double_click_judges_one_direction(still, project, owner, pause):
     following = item_next(project, owner, after=item_next(project, owner))

@@ -14,7 +14,7 @@ from labelapp.judgements.services import summaries_verify
 from labelapp.labelling.exports import project_subject
 from labelapp.labelling.models import Lease, Project, Skip
 from labelapp.labelling.selectors import item_next
-from labelapp.labelling.services import item_judge, items_verify
+from labelapp.labelling.services import answer_undo, item_judge, items_verify
 from tests.factories import cast_project, machine_says, overlap_set
 
 pytestmark = pytest.mark.django_db
@@ -130,6 +130,16 @@ def test_both_ends_are_shown_where_the_project_says_so(project, annotator, annot
 
 
 # Others' judgements
+
+
+def test_an_answer_mended_before_there_was_anything_to_see_is_no_second_look(project, owner, annotator):
+    overlap_set(project, 2)
+    alone, seen = project.items.order_by("position")[:2]
+    item_judge(item=seen, user=owner, verdict="unsure")
+    for item, blind in ((alone, True), (seen, False)):
+        item_judge(item=item, user=annotator, verdict="not_interpretable")
+        assert answer_undo(project=project, user=annotator) == item
+        assert item_judge(item=item, user=annotator, verdict="interpretable").blind is blind
 
 
 def test_others_are_shown_once_ones_own_is_in(project, owner, annotator, annotator_client):

@@ -289,6 +289,14 @@ def test_progress_by_person_and_by_item(project, owner, annotator, others):
     assert (found.sample.skipped, found.sample.leased) == (1, 1)
 
 
+def test_who_has_left_is_not_at_work(project, owner, annotator):
+    judge_items(project, annotator, [YES] * 3, seconds=6.0)
+    assert project_progress(project).at_work == 1
+    project.memberships.get(user=annotator).delete()
+    found = project_progress(project)
+    assert found.at_work == 0 and of(found.people, annotator).n == 3
+
+
 def test_the_rate_is_the_present_one_and_the_pace_where_nobody_is_at_work(project, owner, annotator):
     judge_items(project, annotator, [YES] * 10, seconds=6.0)
     judge_items(project, owner, [YES] * 5, seconds=12.0)
