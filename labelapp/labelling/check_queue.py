@@ -140,6 +140,21 @@ def check_skip(*, check: CheckCard, user: User, seat: Seat, reason: str) -> None
     rows.update(skipped_at=timezone.now(), skip_reason=reason)
 
 
+def last_answer(seat: Seat) -> tuple[Judgement, Item | CheckCard] | None:
+    """The person's latest answer that stands, and what it was to, be it an item or a check. Two queries."""
+    if seat.judge_id is None:
+        return None
+    sources = (seat.project.source, check_source(seat.project.pk))
+    last = Judgement.every.filter(source__in=sources, judge=seat.judge_id, current=True).order_by("-pk").first()
+    if last is None:
+        return None
+    if last.source == seat.project.source:
+        item = Item.objects.filter(project=seat.project, direction=last.direction_id).first()
+        return (last, item) if item else None
+    check = _checks(seat).filter(direction=last.direction_id).first()
+    return (last, card_read(seat.project.pk, check.snapshot)) if check else None
+
+
 def last_undo(seat: Seat) -> Item | CheckCard | None:
     """Take back the person's last answer, be it to an item or to a check, and return it; None where there is none."""
     seat_required(seat.project, seat.user, seat)

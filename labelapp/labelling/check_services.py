@@ -47,6 +47,8 @@ class GoldAdded:
 
     @property
     def sentence(self) -> str:
+        if not self.added + self.changed + self.in_sample:
+            return "Nothing new: these verdicts are gold already."
         parts = [f"{self.added:,} gold item{'' if self.added == 1 else 's'} added"]
         if self.changed:
             parts.append(f"{self.changed:,} changed")

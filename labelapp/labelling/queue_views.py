@@ -17,7 +17,7 @@ from labelapp.labelling.answering import said_to_scripts
 from labelapp.labelling.cards import Entry, queue_state
 from labelapp.labelling.check_card import CheckCard
 from labelapp.labelling.check_planning import checks_plan
-from labelapp.labelling.check_queue import check_judge, check_of, check_skip, checks_among, last_undo
+from labelapp.labelling.check_queue import check_judge, check_of, check_skip, checks_among, last_answer, last_undo
 from labelapp.labelling.errors import LabellingError
 from labelapp.labelling.forms import AnswerForm
 from labelapp.labelling.models import Item, Project, Skip
@@ -164,6 +164,8 @@ def _page(
     if request.htmx:
         return render(request, "labelling/queue_parts.html", context, status=status)
     context |= {"labels": labels_used(seat), "beat_seconds": BEAT_SECONDS}
+    if answered := last_answer(seat):  # after a reload, what others said of it can still be asked for
+        context["last"], context["last_item"] = answered
     return render(request, "labelling/queue.html", context, status=status)
 
 

@@ -245,7 +245,7 @@ def post(client, act, project, opaque_id=None, **fields):
 
 def shown_on(html):
     """The opaque ids of the card and of the one that comes after it."""
-    return re.findall(r'<section class="card" data-item="([\w-]+)"', html)
+    return re.findall(r'<section class="card"[^>]*data-item="([\w-]+)"', html)
 
 
 def is_check(opaque_id):

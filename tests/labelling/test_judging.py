@@ -150,6 +150,8 @@ def test_others_are_shown_once_ones_own_is_in(project, owner, annotator, annotat
     assert response.status_code == 403 and "words" not in response.content.decode()
     page = judge(annotator_client, project, item, label="mine").content.decode()
     assert reverse("labelling:others", args=[project.slug, item.opaque_id]) in page and "owner" not in page
+    reloaded = annotator_client.get(reverse("labelling:queue", args=[project.slug])).content.decode()
+    assert reverse("labelling:others", args=[project.slug, item.opaque_id]) in reloaded and "“mine”" in reloaded
     html = others(annotator_client, project, item).content.decode()
     assert "owner&#x27;s words" in html and "a machine&#x27;s words" in html and "mine" in html and "noise" in html
     Project.objects.update(reveal=False)

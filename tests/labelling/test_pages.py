@@ -207,7 +207,7 @@ def test_an_answer_is_taken_and_leads_to_the_next(project, annotator, annotator_
     row = mine(annotator).get()
     assert (row.verdict, row.label, row.kind, row.misfits) == ("interpretable", "animals", "topic", [0, 3])
     assert (row.seconds, row.tokens_shown, row.guidelines_version) == (4.25, 10, 1)
-    assert item.opaque_id not in annotator_client.get(response.url).content.decode()
+    assert f'data-item="{item.opaque_id}"' not in annotator_client.get(response.url).content.decode()
 
 
 def test_with_a_script_the_answer_brings_what_changes(project, annotator, annotator_client):

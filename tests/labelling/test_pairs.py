@@ -169,7 +169,7 @@ def test_a_correction_and_an_undo_keep_every_row(pairs, owner):
     first = item_judge(item=item, user=owner, verdict="opposites")
     assert item_judge(item=item, user=owner, verdict="opposites") == first  # it came twice
     second = item_judge(item=item, user=owner, verdict="opposites", second_label="ice")
-    assert (second.supersedes, second.blind) == (first, False)
+    assert (second.supersedes, second.blind) == (first, True)  # nobody else had said anything that could be seen
     assert answer_undo(project=pairs, user=owner) == item
     assert list(everything(pairs).filter(current=True)) == [first]
     assert answer_undo(project=pairs, user=owner) == item
@@ -178,7 +178,7 @@ def test_a_correction_and_an_undo_keep_every_row(pairs, owner):
     item.refresh_from_db()
     assert (item.n_judged, item.is_open) == (0, True) and answer_undo(project=pairs, user=owner) is None
     third = item_judge(item=item, user=owner, verdict="unsure")
-    assert not third.blind and items_verify() == []
+    assert third.blind and items_verify() == []
 
 
 def test_never_more_than_the_overlap(model, owner, annotator, reviewer):

@@ -453,6 +453,8 @@ def test_gold_is_typed_uploaded_and_forgotten(project, owner, owner_client, othe
     assert Gold.objects.first().added_by == owner
     html = owner_client.get(address("checks", project)).content.decode()
     assert str(key) in html and "decided by owner" in html and "of which 2 can be mixed in" in html
+    again = owner_client.post(address("gold", project), {"rows": f"{key}, interpretable, animals"}, follow=True)
+    assert "these verdicts are gold already" in again.content.decode()
     owner_client.post(address("gold", project), {"act": "remove", "direction": [others["own"][0].pk]})
     assert Gold.objects.count() == 1
     owner_client.post(address("gold", project), {"act": "remove"})  # nothing was chosen
@@ -482,7 +484,7 @@ def test_a_ground_truth_set_becomes_the_gold_of_another_project(project, owner, 
     assert not Gold.objects.filter(project=project).exists()
     out = StringIO()
     call_command("ground_truth", "gold", project.slug, "first", "--into", other.slug, stdout=out)
-    assert "0 gold items added" in out.getvalue()
+    assert "Nothing new" in out.getvalue()
 
 
 # The command
