@@ -16,7 +16,7 @@ from django.db.models import Count, Exists, F, OuterRef, Q, Value
 from django.db.models.functions import Coalesce
 
 from labelapp.atlas.selection import matrix_filter
-from labelapp.figures.query import BOTH, ENDS, Query
+from labelapp.figures.query import BOTH, ENDS
 from labelapp.judgements.models import TWO_VALUED, Judge, Judgement, Summary, Verdict, Verification
 from labelapp.judgements.rules import DEFAULT_RULE, RULES, Answers, Rule
 from labelapp.judgements.tables import SUMS, Tally
@@ -167,7 +167,3 @@ def _grouped(rows: Any, by: Sequence[str], sums: dict[str, Any]) -> list[tuple[A
         found = rows.aggregate(**sums)
         return [tuple(found[name] for name in sums)] if any(found.values()) else []
     return list(rows.values_list(*by).annotate(**sums))
-
-
-def slice_of(query: Query, *more: ItemSelection, until: datetime | None = None) -> Slice:
-    return Slice((query.selection, *more), until)

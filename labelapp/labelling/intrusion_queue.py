@@ -15,7 +15,6 @@ from django.utils import timezone
 
 from labelapp.accounts.models import User
 from labelapp.labelling.blindness import directions_to_judge
-from labelapp.labelling.models import Project
 from labelapp.labelling.selectors import PAUSE_SECONDS, RATE_ANSWERS, RATE_ANSWERS_AT_LEAST
 from labelapp.labelling.trial_models import ChoiceTest, Trial, TrialAnswer
 
@@ -73,12 +72,6 @@ def trials_open(test: ChoiceTest, user: User) -> QuerySet[Trial]:
     if test.kind == ChoiceTest.Kind.MATCHING:
         trials = trials.exclude(author=user).exclude(direction__in=directions_to_judge(user).values("pk"))
     return trials
-
-
-def choice_tests_open(project: Project, user: User) -> list[tuple[ChoiceTest, int]]:
-    """The project's tests that take answers, newest first, with how many ends the person may still answer about."""
-    tests = project.tests.filter(ended_at=None).order_by("-pk")
-    return [(test, _ends(trials_open(test, user))) for test in tests]
 
 
 def choice_progress(test: ChoiceTest, user: User) -> ChoiceProgress:

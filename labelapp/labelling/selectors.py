@@ -246,11 +246,6 @@ def queue_progress(seat: Seat) -> QueueProgress:
     return QueueProgress(done, total, left, a_minute, streak, checks, seat.check_share)
 
 
-def explored(project: Project) -> set[int]:
-    """The directions of the exploration queue: what is judged of them is no part of any estimate."""
-    return set(Item.objects.filter(project=project, exploration=True).values_list("direction_id", flat=True))
-
-
 def labels_used(seat: Seat, *, everybodys: bool = False) -> list[str]:
     """The labels that stand in the project, those used most first: the person's own, or everybody's.
 

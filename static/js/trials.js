@@ -3,13 +3,12 @@
 (() => {
   "use strict";
 
-  const SAVED_MS = 1500;
+  const { tick, notice, button } = window.tealeaves.notices;
   const UNSEEN_MS = 300;
   const FINAL = [400, 403, 404, 410, 422]; // the answer would be the same if it were sent again
   const outbox = []; // {address, body, item, card}: what the server has not confirmed
   let isSending = false;
   let isStuck = false;
-  let savedTimer = 0;
 
   const queue = () => document.getElementById("queue");
   const place = () => document.getElementById("place");
@@ -122,36 +121,10 @@
     }
   }
 
-  function tick() {
-    const saved = document.getElementById("saved");
-    saved.textContent = "✓ saved";
-    clearTimeout(savedTimer);
-    savedTimer = setTimeout(() => { saved.textContent = ""; }, SAVED_MS);
-  }
-
   function stick(sentence, mayRetry) {
     isStuck = true;
     const action = mayRetry ? button("Send it again", retry) : button("Leave it and go on", leave);
     notice(`${sentence} ${mayRetry ? "Not saved; your choice is kept on this page." : "It was not saved."}`, [action]);
-  }
-
-  function notice(sentence, actions) {
-    const box = document.createElement("div");
-    box.className = "notice bad";
-    box.setAttribute("role", "alert");
-    const text = document.createElement("span");
-    text.textContent = sentence;
-    box.append(text, ...actions);
-    errors().replaceChildren(box);
-  }
-
-  function button(text, action) {
-    const made = document.createElement("button");
-    made.type = "button";
-    made.className = "btn small";
-    made.textContent = text;
-    made.addEventListener("click", action);
-    return made;
   }
 
   function retry() {

@@ -30,8 +30,6 @@ LAYERS, VECTORS, PER_END = (0, 1, 2, 3), 40, 8
 @pytest.fixture(scope="module")
 def geometry():
     """The demo model's words and unembedding, and Gaussian controls: vectors [160, width], their readouts, layers."""
-    if not (DEMO / "model.safetensors").exists():
-        pytest.skip(f"the demo model is not in {DEMO}")
     checkpoint = open_checkpoint(str(DEMO))
     sides = [
         decompose_matrix(checkpoint, "mlp_in", layer, directions=VECTORS, top=TOP, control="gaussian").side("read")
