@@ -151,8 +151,8 @@ def test_a_training_with_lists_goes_on_where_it_stopped(work: Path) -> None:
 
 def test_the_rate_rises_stays_and_falls_to_nothing() -> None:
     rates = [train.rate_at(tokens, 2_000_000, 1.0) for tokens in range(0, 2_000_001, 100_000)]
-    assert rates[0] < 0.02 and rates[2:8] == [1.0] * 6
-    assert rates[8:] == sorted(rates[8:], reverse=True) and rates[-1] == 0.0
+    assert rates[0] < 0.02 and rates[2:4] == [1.0] * 2
+    assert rates[4:] == sorted(rates[4:], reverse=True) and rates[-1] == 0.0
 
 
 def test_a_stopped_training_ends_where_an_uninterrupted_one_does(work: Path) -> None:
@@ -187,7 +187,7 @@ def test_a_training_goes_on_from_before_the_rate_fell(work: Path) -> None:
     run.run()
     (work / "plateau.pt").replace(work / "checkpoint.pt")
     longer = training(work, "--tokens", "10240")
-    assert 0.4 * 5120 <= longer.tokens < 0.5 * 5120
+    assert 0.2 * 5120 <= longer.tokens < 0.4 * 5120
     longer.run()
     assert longer.tokens == 10240 and longer.log[-1]["evaluation"] < run.log[-1]["evaluation"]
 
