@@ -90,9 +90,9 @@ class Atlas(labelling.Database):
         from labelapp.atlas.selection import MatrixSelection
         from labelapp.judgements.models import Judge
         from labelapp.judgements.services import judge_ensure, judge_of_user
-        from labelapp.labelling.design import Design
         from labelapp.labelling.models import Guidelines, Membership, Project
-        from labelapp.labelling.selection import ItemSelection
+        from labelapp.labelling.projects.design import Design
+        from labelapp.labelling.projects.selection import ItemSelection
         from labelapp.review.scores import scores_write_all
 
         slugs = tuple(f"bench-{n}" for n in range(MODELS))

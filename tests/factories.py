@@ -7,10 +7,10 @@ from factory.django import DjangoModelFactory
 
 from labelapp.atlas.models import Direction, Matrix, Model
 from labelapp.judgements.services import Draft, judge_ensure, judgement_record
-from labelapp.labelling.design import Design
 from labelapp.labelling.models import Membership
-from labelapp.labelling.projects import project_create, project_draft, project_open
-from labelapp.labelling.selection import item_selection_parse
+from labelapp.labelling.projects.design import Design
+from labelapp.labelling.projects.selection import item_selection_parse
+from labelapp.labelling.projects.services import project_create, project_draft, project_open
 from labelapp.labelling.services import items_reopen
 
 # What a tokenizer can hold: NUL (GPT-2's token 188), half of a UTF-8 sequence, markup, a formula, a line break.

@@ -20,7 +20,7 @@ from labelapp.figures.query import BOTH, ENDS
 from labelapp.judgements.models import TWO_VALUED, Judge, Judgement, Summary, Verdict, Verification
 from labelapp.judgements.rules import DEFAULT_RULE, RULES, Answers, Rule
 from labelapp.judgements.tables import SUMS, Tally
-from labelapp.labelling.selection import ItemSelection
+from labelapp.labelling.projects.selection import ItemSelection
 
 MATRIX = "matrix__"
 YES = Verdict.INTERPRETABLE

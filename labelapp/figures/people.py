@@ -14,8 +14,8 @@ from labelapp.figures.census import Slice, direction_answers, vector_verdict
 from labelapp.figures.query import BOTH, DECIDED, ENDS, FIRST, MAJORITY, Query
 from labelapp.judgements.models import TWO_VALUED, Judge, Judgement, Verdict
 from labelapp.judgements.rules import Answers, Rule
-from labelapp.labelling.design import Design, design_from_json
 from labelapp.labelling.models import Item, Project
+from labelapp.labelling.projects.design import Design, design_from_json
 from labelapp.review.models import Adjudication
 from labelapp.review.tally import human_verdict
 

@@ -18,7 +18,7 @@ from labelapp.atlas.models import Model
 from labelapp.atlas.selection import MatrixSelection, SelectionError, names_parse
 from labelapp.autolabel.selection import indices_parse
 from labelapp.judgements.rules import RULES
-from labelapp.labelling.selection import ALL_SIDES, SIGNS, ItemSelection
+from labelapp.labelling.projects.selection import ALL_SIDES, SIGNS, ItemSelection
 from workers.weights.errors import BadSelection
 from workers.weights.selection import parse_layers
 

@@ -12,7 +12,7 @@ from django.db.models.functions import Cast, Concat
 from labelapp.accounts.models import User
 from labelapp.atlas.models import Direction
 from labelapp.judgements.models import Judge, Judgement, Subject
-from labelapp.labelling.check_models import Check
+from labelapp.labelling.checks.models import Check
 from labelapp.labelling.models import SOURCE_PREFIX, Item, Membership, Project
 from labelapp.labelling.selectors import JUDGING_ROLES, REVIEWING_ROLES
 

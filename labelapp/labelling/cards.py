@@ -14,8 +14,8 @@ from django.db.models.functions import DenseRank
 from labelapp.atlas.models import Direction
 from labelapp.judgements.models import Judgement, Subject
 from labelapp.judgements.services import judgements_own
-from labelapp.labelling.check_card import CheckCard
-from labelapp.labelling.check_queue import check_skipped, mixed_in
+from labelapp.labelling.checks.card import CheckCard
+from labelapp.labelling.checks.queue import check_skipped, mixed_in
 from labelapp.labelling.models import Item, Project
 from labelapp.labelling.queue import SHOWN, items_take, leases_prolong
 from labelapp.labelling.selectors import QueueProgress, Seat, labels_used, own_count, queue_progress

@@ -10,9 +10,9 @@ from django.db.models import Count, QuerySet
 from labelapp.atlas.keys import CONTROLS, seeded
 from labelapp.atlas.models import Direction, Matrix, Model
 from labelapp.atlas.selection import MatrixSelection, matrix_filter
-from labelapp.labelling.design import design_from_json
 from labelapp.labelling.models import Project
-from labelapp.labelling.selection import ItemSelection
+from labelapp.labelling.projects.design import design_from_json
+from labelapp.labelling.projects.selection import ItemSelection
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from django.db import models
 
 from labelapp.atlas.models import Direction
 from labelapp.judgements.models import Subject
-from labelapp.labelling.check_models import Check, CheckMix, Gold
+from labelapp.labelling.checks.models import Check, CheckMix, Gold
 
 __all__ = [
     "SOURCE_PREFIX", "Check", "CheckMix", "Gold", "Guidelines", "Invitation", "Item", "Lease", "Membership", "Project",
@@ -227,4 +227,4 @@ class Skip(models.Model):
 
 
 # Django finds an app's models where its `models` module has them.
-from labelapp.labelling.trial_models import AskedRun, ChoiceTest, Trial, TrialAnswer  # noqa: E402, F401
+from labelapp.labelling.trials.models import AskedRun, ChoiceTest, Trial, TrialAnswer  # noqa: E402, F401

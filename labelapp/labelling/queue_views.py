@@ -15,9 +15,9 @@ from labelapp.judgements.models import LABEL_LENGTH, Judgement, Kind, Reason
 from labelapp.judgements.services import JudgementError
 from labelapp.labelling.answering import said_to_scripts
 from labelapp.labelling.cards import Entry, queue_state
-from labelapp.labelling.check_card import CheckCard
-from labelapp.labelling.check_planning import checks_plan
-from labelapp.labelling.check_queue import check_judge, check_of, check_skip, checks_among, last_answer, last_undo
+from labelapp.labelling.checks.card import CheckCard
+from labelapp.labelling.checks.planning import checks_plan
+from labelapp.labelling.checks.queue import check_judge, check_of, check_skip, checks_among, last_answer, last_undo
 from labelapp.labelling.errors import LabellingError
 from labelapp.labelling.forms import AnswerForm
 from labelapp.labelling.models import Item, Project, Skip

@@ -18,8 +18,8 @@ from django.utils import timezone
 
 from labelapp.accounts.models import User
 from labelapp.judgements.models import Judge, Judgement, Verdict
-from labelapp.labelling.check_card import CheckCard, card_read
-from labelapp.labelling.check_models import Check, CheckMix, check_source
+from labelapp.labelling.checks.card import CheckCard, card_read
+from labelapp.labelling.checks.models import Check, CheckMix, check_source
 from labelapp.labelling.models import Guidelines, Item, Lease, Membership, Project, Skip
 
 ANY_ROLE = frozenset(Membership.Role.values)

@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from labelapp.judgements.models import Judgement, MatrixVerdict, PairVerdict, Subject
 from labelapp.judgements.panels import direction_panel
 from labelapp.labelling.cards import opposite_ends
-from labelapp.labelling.check_card import CheckCard
+from labelapp.labelling.checks.card import CheckCard
 from labelapp.labelling.models import Item, Project
 from labelapp.labelling.selectors import Seat
 from labelapp.labelling.subjects import QUESTIONS, tokens_shown

@@ -12,9 +12,9 @@ from typing import Any
 from labelapp.atlas.keys import SIDES
 from labelapp.atlas.models import Matrix
 from labelapp.judgements.models import Subject
-from labelapp.labelling.design import Design
 from labelapp.labelling.errors import LabellingError
 from labelapp.labelling.models import Project
+from labelapp.labelling.projects.design import Design
 
 # Of a matrix so many vectors are laid before a person, so many more on demand, and so many tokens of each end:
 # what can be read at a glance.

@@ -18,7 +18,7 @@ from labelapp.autolabel.services import baseline_run_start
 from labelapp.jobs.models import OPEN, Job, State
 from labelapp.jobs.selectors import JobProgress, job_progress
 from labelapp.judgements.models import Judge
-from labelapp.labelling.projects import demo_project_ensure
+from labelapp.labelling.projects.services import demo_project_ensure
 from labelapp.operations.upfile import upfile_read, upfile_update
 
 NAME = "demo"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.db.models import QuerySet
 
 from labelapp.accounts.models import User
-from labelapp.labelling.check_services import GoldAdded, GoldRow, gold_add
+from labelapp.labelling.checks.services import GoldAdded, GoldRow, gold_add
 from labelapp.labelling.models import Membership, Project
 from labelapp.labelling.selectors import OWNING_ROLES
 from labelapp.review.models import GroundTruth

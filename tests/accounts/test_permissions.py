@@ -16,9 +16,9 @@ from labelapp.autolabel.services import baseline_run_start
 from labelapp.exchange.imports import upload_start
 from labelapp.exchange.services import export_start, export_write
 from labelapp.jobs.models import Job, State
-from labelapp.labelling.members import invitation_create
+from labelapp.labelling.members.services import invitation_create
 from labelapp.labelling.services import item_judge
-from labelapp.labelling.trial_models import ChoiceTest, Trial
+from labelapp.labelling.trials.models import ChoiceTest, Trial
 from labelapp.review.models import Adjudication
 from labelapp.review.services import adjudicate
 from labelapp.review.truth import truth_freeze

@@ -15,7 +15,7 @@ from labelapp.exchange.rows import export_rows
 from labelapp.exchange.subjects import subject_get
 from labelapp.jobs.models import Job
 from labelapp.jobs.services import JobError
-from labelapp.labelling.projects import project_create
+from labelapp.labelling.projects.services import project_create
 from labelapp.labelling.services import item_judge
 from tests.factories import ODD_TOKENS
 

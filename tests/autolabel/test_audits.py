@@ -17,7 +17,7 @@ from labelapp.exchange.models import Import
 from labelapp.judgements.models import Judgement
 from labelapp.judgements.services import Draft, judge_ensure, judgement_withdraw, judgements_record_new
 from labelapp.labelling.models import Membership
-from labelapp.labelling.projects import project_create
+from labelapp.labelling.projects.services import project_create
 from labelapp.labelling.services import item_judge
 from tests.exchange.released_files import ALL, CUT, VERBS, pairs_write
 from tests.factories import DirectionFactory, machine_says

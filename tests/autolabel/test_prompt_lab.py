@@ -11,7 +11,7 @@ from labelapp.autolabel.planned import planned_start
 from labelapp.autolabel.prompts import prompt_of
 from labelapp.autolabel.selection import run_selection_words
 from labelapp.jobs.follow import job_wait
-from labelapp.labelling.projects import project_create
+from labelapp.labelling.projects.services import project_create
 from labelapp.review.lab import Reference, lab
 from labelapp.review.services import adjudicate
 from labelapp.review.truth import truth_freeze

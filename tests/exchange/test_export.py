@@ -16,7 +16,7 @@ from labelapp.jobs.models import Job
 from labelapp.judgements.models import Judge
 from labelapp.judgements.services import Draft, judge_ensure, judgement_record, verification_record
 from labelapp.labelling.models import Membership
-from labelapp.labelling.projects import project_create
+from labelapp.labelling.projects.services import project_create
 from labelapp.labelling.services import answer_undo, item_judge
 from tests.factories import ODD_TOKENS, DirectionFactory, MatrixFactory
 from tests.support.waiting import wait_for

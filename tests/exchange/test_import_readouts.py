@@ -15,7 +15,7 @@ from labelapp.atlas.selectors import readout_record
 from labelapp.exchange.models import Import
 from labelapp.exchange.readouts import readouts_read
 from labelapp.jobs.models import Job, State
-from labelapp.labelling.projects import project_create
+from labelapp.labelling.projects.services import project_create
 from tests.factories import ODD_TOKENS, DirectionFactory, ModelFactory
 from tests.support.waiting import wait_for
 

@@ -8,10 +8,10 @@ import pytest
 from labelapp.atlas.models import Direction
 from labelapp.atlas.selection import MatrixSelection
 from labelapp.judgements.services import Draft, judge_ensure, judge_of_user, judgement_record, judgements_record_new
-from labelapp.labelling.design import Design
 from labelapp.labelling.models import Item
-from labelapp.labelling.projects import project_draft, project_open
-from labelapp.labelling.selection import ItemSelection
+from labelapp.labelling.projects.design import Design
+from labelapp.labelling.projects.selection import ItemSelection
+from labelapp.labelling.projects.services import project_draft, project_open
 from labelapp.labelling.services import items_reopen
 from tests.factories import DirectionFactory, MatrixFactory, ModelFactory
 

@@ -277,7 +277,7 @@ def test_names_are_resolved_once(owner, census):
 
 def test_a_project_without_a_selection_has_no_census(owner, census):
     """Its sample may be of anything: people alone, and the sentence."""
-    from labelapp.labelling.projects import project_create
+    from labelapp.labelling.projects.services import project_create
 
     project = project_create(name="Old", owner=owner, directions=Direction.objects.all(), guidelines="Judge.", n=40)
     for item in Item.objects.filter(project=project):

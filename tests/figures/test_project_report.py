@@ -124,7 +124,7 @@ def test_the_gap_between_the_posts_rule_and_the_released_arrays():
 def test_imported_labels_state_the_gap(db, owner, tmp_path, quick):
     from labelapp.atlas.models import Direction
     from labelapp.exchange.imports import labels_import, labels_read
-    from labelapp.labelling.projects import project_create
+    from labelapp.labelling.projects.services import project_create
     from tests.exchange.released_files import pairs_write
 
     labels_import(labels_read(pairs_write(tmp_path / "released")), name="released")

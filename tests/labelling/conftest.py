@@ -12,7 +12,7 @@ from labelapp.atlas.selectors import unembedding_file
 from labelapp.judgements.models import Verification
 from labelapp.judgements.services import Draft, judge_ensure, judgement_record
 from labelapp.labelling.models import Membership
-from labelapp.labelling.projects import project_create
+from labelapp.labelling.projects.services import project_create
 from tests.factories import DirectionFactory, MatrixFactory, ModelFactory, drawn
 from tests.support.words import vocabulary
 

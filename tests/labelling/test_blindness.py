@@ -13,7 +13,7 @@ from labelapp.figures.selectors import claims
 from labelapp.judgements.models import Judgement
 from labelapp.judgements.visibility import count_is_shown
 from labelapp.labelling.models import Project
-from labelapp.labelling.projects import project_create
+from labelapp.labelling.projects.services import project_create
 from labelapp.labelling.selectors import item_next
 from labelapp.labelling.services import item_judge
 from tests.factories import DirectionFactory, MatrixFactory, ModelFactory, cast_project, machine_says

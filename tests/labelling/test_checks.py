@@ -13,19 +13,19 @@ from labelapp.atlas.models import Direction
 from labelapp.exchange.rows import export_rows
 from labelapp.exchange.subjects import subject_get
 from labelapp.judgements.models import Judgement
-from labelapp.labelling import check_planning
 from labelapp.labelling.blindness import directions_hidden_from, directions_to_judge
 from labelapp.labelling.cards import queue_state
-from labelapp.labelling.check_card import CheckCard
-from labelapp.labelling.check_models import Check, CheckMix, Gold
-from labelapp.labelling.check_planning import AHEAD, checks_plan
-from labelapp.labelling.check_queue import check_judge, last_undo
-from labelapp.labelling.check_services import GoldRow, gold_add, gold_parse, gold_remove, mix_change
-from labelapp.labelling.design import Design
+from labelapp.labelling.checks import planning
+from labelapp.labelling.checks.card import CheckCard
+from labelapp.labelling.checks.models import Check, CheckMix, Gold
+from labelapp.labelling.checks.planning import AHEAD, checks_plan
+from labelapp.labelling.checks.queue import check_judge, last_undo
+from labelapp.labelling.checks.services import GoldRow, gold_add, gold_parse, gold_remove, mix_change
 from labelapp.labelling.errors import LabellingError
 from labelapp.labelling.models import Item, Lease, Project
-from labelapp.labelling.projects import project_draft, project_open
-from labelapp.labelling.selection import ItemSelection
+from labelapp.labelling.projects.design import Design
+from labelapp.labelling.projects.selection import ItemSelection
+from labelapp.labelling.projects.services import project_draft, project_open
 from labelapp.labelling.selectors import queue_progress, seat_of
 from labelapp.labelling.services import item_judge, items_verify
 from labelapp.review.selectors import comparison
@@ -148,7 +148,7 @@ def test_rare_checks_come_too(places, owner, annotator):
     mix(project, control=0.02)
 
     def first(seed):
-        return next(check_planning._places(f"{seed}:{annotator.pk}", 0.02 / 0.98, ends=1))[0]
+        return next(planning._places(f"{seed}:{annotator.pk}", 0.02 / 0.98, ends=1))[0]
 
     seed = next(it for it in range(1000) if AHEAD + 4 < first(it) < 40)
     CheckMix.objects.update(seed=seed)

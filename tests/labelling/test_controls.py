@@ -10,7 +10,7 @@ from django.urls import reverse
 from labelapp.atlas.models import Direction
 from labelapp.atlas.selection import MatrixSelection
 from labelapp.labelling.models import Item, Project
-from labelapp.labelling.projects import project_draw
+from labelapp.labelling.projects.services import project_draw
 from labelapp.labelling.services import item_judge
 from tests.factories import DirectionFactory, MatrixFactory, ModelFactory, overlap_set
 

@@ -12,12 +12,14 @@ from labelapp.atlas.models import Direction
 from labelapp.atlas.selection import MatrixSelection, SelectionError
 from labelapp.judgements.models import Verification
 from labelapp.judgements.services import Draft, judgement_record
-from labelapp.labelling.design import Design, design_check, design_from_json
-from labelapp.labelling.drawing import Until, plan_make
 from labelapp.labelling.errors import LabellingError
 from labelapp.labelling.machine import Said, answers_of, uncertainty
 from labelapp.labelling.models import Item, Project
-from labelapp.labelling.projects import (
+from labelapp.labelling.projects.design import Design, design_check, design_from_json
+from labelapp.labelling.projects.drawing import Until, plan_make
+from labelapp.labelling.projects.redraw import redrawn
+from labelapp.labelling.projects.selection import ItemSelection, item_selection_from_json, item_selection_parse
+from labelapp.labelling.projects.services import (
     project_create,
     project_draft,
     project_draw,
@@ -26,8 +28,6 @@ from labelapp.labelling.projects import (
     project_redesign,
     project_resume,
 )
-from labelapp.labelling.redraw import redrawn
-from labelapp.labelling.selection import ItemSelection, item_selection_from_json, item_selection_parse
 from labelapp.labelling.services import item_judge
 from tests.factories import DirectionFactory, MatrixFactory, ModelFactory, cast_project
 

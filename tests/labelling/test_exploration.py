@@ -7,12 +7,12 @@ from labelapp.atlas.models import Direction
 from labelapp.atlas.selection import MatrixSelection
 from labelapp.exchange.rows import export_rows
 from labelapp.exchange.subjects import subject_get
-from labelapp.labelling.design import Design
 from labelapp.labelling.errors import LabellingError
-from labelapp.labelling.exploration import exploration_add
-from labelapp.labelling.projects import project_create, project_draft, project_draw, project_open
-from labelapp.labelling.redraw import sample_check
-from labelapp.labelling.selection import ItemSelection
+from labelapp.labelling.projects.design import Design
+from labelapp.labelling.projects.exploration import exploration_add
+from labelapp.labelling.projects.redraw import sample_check
+from labelapp.labelling.projects.selection import ItemSelection
+from labelapp.labelling.projects.services import project_create, project_draft, project_draw, project_open
 from labelapp.labelling.services import item_judge
 from tests.factories import DirectionFactory, MatrixFactory
 

@@ -13,19 +13,19 @@ from labelapp.atlas.records import direction_vectors
 from labelapp.atlas.selectors import unembedding_read
 from labelapp.judgements.services import Draft, judge_of_user, judgement_record
 from labelapp.labelling.errors import LabellingError
-from labelapp.labelling.intrusion import (
+from labelapp.labelling.members.services import member_remove
+from labelapp.labelling.models import Membership, Project
+from labelapp.labelling.projects.services import project_create
+from labelapp.labelling.services import item_judge
+from labelapp.labelling.trials.models import ChoiceTest, Trial, TrialAnswer
+from labelapp.labelling.trials.queue import CLAIM_SECONDS, choice_progress, claims_prolong, trials_take
+from labelapp.labelling.trials.services import (
     choice_test_end,
     choice_test_reopen,
     choice_test_start,
     trial_answer,
 )
-from labelapp.labelling.intrusion_queue import CLAIM_SECONDS, choice_progress, claims_prolong, trials_take
-from labelapp.labelling.intrusion_sources import NO_SCORES
-from labelapp.labelling.members import member_remove
-from labelapp.labelling.models import Membership, Project
-from labelapp.labelling.projects import project_create
-from labelapp.labelling.services import item_judge
-from labelapp.labelling.trial_models import ChoiceTest, Trial, TrialAnswer
+from labelapp.labelling.trials.sources import NO_SCORES
 from labelapp.statistics.intrusion import NO_READOUTS, is_visible
 from tests.factories import cast_project, overlap_set
 

@@ -5,11 +5,11 @@ from axe_playwright_python.sync_playwright import Axe
 from django.urls import reverse
 from playwright.sync_api import Page, expect
 
-from labelapp.labelling.intrusion import choice_test_start, trial_answer
-from labelapp.labelling.intrusion_queue import trials_take
 from labelapp.labelling.models import Project
 from labelapp.labelling.services import item_judge
-from labelapp.labelling.trial_models import ChoiceTest, Trial, TrialAnswer
+from labelapp.labelling.trials.models import ChoiceTest, Trial, TrialAnswer
+from labelapp.labelling.trials.queue import trials_take
+from labelapp.labelling.trials.services import choice_test_start, trial_answer
 
 UNSEEN_MS = 350
 

@@ -10,11 +10,11 @@ from labelapp.autolabel.prompts import prompts_load
 from labelapp.autolabel.providers import llm_get, price_give
 from labelapp.autolabel.runs import failed_again, plan_estimate
 from labelapp.judgements.models import Judgement
-from labelapp.labelling.intrusion import choice_test_start
-from labelapp.labelling.intrusion_machines import choice_plan, choice_run_start
-from labelapp.labelling.intrusion_results import answers_table, results_of
 from labelapp.labelling.services import item_judge
-from labelapp.labelling.trial_models import AskedRun
+from labelapp.labelling.trials.machines import choice_plan, choice_run_start
+from labelapp.labelling.trials.models import AskedRun
+from labelapp.labelling.trials.results import answers_table, results_of
+from labelapp.labelling.trials.services import choice_test_start
 from tests.autolabel.conftest import llm, llm_process  # noqa: F401
 from tests.autolabel.test_runs import finish
 from workers.llm.errors import LlmError

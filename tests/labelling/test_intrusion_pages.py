@@ -9,12 +9,12 @@ from django.urls import reverse
 
 from labelapp.atlas.models import Direction
 from labelapp.autolabel.prompts import prompts_load
-from labelapp.labelling.intrusion import choice_test_end, choice_test_start, trial_answer
-from labelapp.labelling.intrusion_queue import trials_take
 from labelapp.labelling.models import Membership, Project
-from labelapp.labelling.projects import project_create
+from labelapp.labelling.projects.services import project_create
 from labelapp.labelling.services import item_judge
-from labelapp.labelling.trial_models import ChoiceTest, Trial, TrialAnswer
+from labelapp.labelling.trials.models import ChoiceTest, Trial, TrialAnswer
+from labelapp.labelling.trials.queue import trials_take
+from labelapp.labelling.trials.services import choice_test_end, choice_test_start, trial_answer
 from tests.autolabel.conftest import provider_set
 
 pytestmark = pytest.mark.django_db

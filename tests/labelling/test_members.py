@@ -12,7 +12,7 @@ from django.utils import timezone
 from labelapp.accounts.models import User
 from labelapp.judgements.models import Judgement
 from labelapp.labelling.errors import LabellingError
-from labelapp.labelling.members import (
+from labelapp.labelling.members.services import (
     invitation_accept,
     invitation_create,
     invitation_get,
@@ -263,7 +263,7 @@ def test_a_link_that_ends_between_form_and_answer_makes_nothing(project, owner, 
     invitation, secret = link(project, owner)
     rows = Invitation.objects.filter(pk=invitation.pk)
     monkeypatch.setattr(
-        "labelapp.labelling.member_views.invitation_get", lambda secret: (rows.update(uses=1), invitation)[1]
+        "labelapp.labelling.members.views.invitation_get", lambda secret: (rows.update(uses=1), invitation)[1]
     )
     response = client.post(
         reverse("labelling:join", args=[secret]), {"username": "fresh", "password1": PASSWORD, "password2": PASSWORD}

@@ -14,7 +14,7 @@ from labelapp.exchange.subjects import ExportError
 from labelapp.judgements.models import Judgement
 from labelapp.labelling.exports import project_subject
 from labelapp.labelling.models import Membership, Project
-from labelapp.labelling.results import agreements, majority, results
+from labelapp.labelling.progress.results import agreements, majority, results
 from labelapp.labelling.selectors import item_next
 from labelapp.labelling.services import answer_undo, item_judge
 from labelapp.statistics.estimation import wilson_interval
@@ -223,7 +223,7 @@ def test_the_page_of_results(answered, owner_client):
 
 
 def test_the_list_is_turned(answered, owner_client, monkeypatch):
-    monkeypatch.setattr("labelapp.labelling.result_views.ROWS_A_PAGE", 4)
+    monkeypatch.setattr("labelapp.labelling.progress.result_views.ROWS_A_PAGE", 4)
     html, places = owner_client.get(address("results", answered)).content.decode(), []
     for _ in range(3):
         places += re.findall(r'<td><span class="verdict (\w+)">', html.split("One by one")[1])

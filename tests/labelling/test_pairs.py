@@ -11,15 +11,15 @@ from labelapp.judgements.models import Judgement, Subject, Summary
 from labelapp.judgements.selectors import judgements_standing
 from labelapp.judgements.services import Draft, JudgementError, judge_ensure, judgement_record, summaries_verify
 from labelapp.labelling.blindness import directions_hidden_from, directions_to_judge
-from labelapp.labelling.design import Design
-from labelapp.labelling.drawing import people_said
 from labelapp.labelling.errors import LabellingError
-from labelapp.labelling.exploration import exploration_add
 from labelapp.labelling.exports import project_subject
 from labelapp.labelling.models import Membership, Project
-from labelapp.labelling.projects import project_create, project_draft, project_open, project_redesign
-from labelapp.labelling.redraw import sample_check, samples_verify
-from labelapp.labelling.selection import item_selection_parse
+from labelapp.labelling.projects.design import Design
+from labelapp.labelling.projects.drawing import people_said
+from labelapp.labelling.projects.exploration import exploration_add
+from labelapp.labelling.projects.redraw import sample_check, samples_verify
+from labelapp.labelling.projects.selection import item_selection_parse
+from labelapp.labelling.projects.services import project_create, project_draft, project_open, project_redesign
 from labelapp.labelling.selectors import item_next
 from labelapp.labelling.services import answer_undo, item_judge, items_verify
 from labelapp.review.selectors import comparison

@@ -9,11 +9,11 @@ from django.urls import reverse
 from labelapp.atlas.models import Direction
 from labelapp.exchange.rows import export_rows
 from labelapp.exchange.subjects import subject_get
-from labelapp.labelling.design import Design
 from labelapp.labelling.errors import LabellingError
 from labelapp.labelling.models import Guidelines, Item, Project
-from labelapp.labelling.projects import guidelines_add, project_draft, project_open
-from labelapp.labelling.selection import ItemSelection
+from labelapp.labelling.projects.design import Design
+from labelapp.labelling.projects.selection import ItemSelection
+from labelapp.labelling.projects.services import guidelines_add, project_draft, project_open
 from labelapp.labelling.services import item_judge
 from tests.factories import DirectionFactory, MatrixFactory, ModelFactory
 

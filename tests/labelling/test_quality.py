@@ -16,12 +16,12 @@ from statsmodels.stats.proportion import proportion_confint
 from labelapp.atlas.models import Direction
 from labelapp.judgements.models import Judgement
 from labelapp.judgements.services import Draft, judge_of_user, judgement_record
-from labelapp.labelling.check_models import Check, CheckMix, Gold
-from labelapp.labelling.check_services import GoldRow, gold_add, mix_change
-from labelapp.labelling.label_plan import label_plan, machines_of
+from labelapp.labelling.checks.models import Check, CheckMix, Gold
+from labelapp.labelling.checks.services import GoldRow, gold_add, mix_change
 from labelapp.labelling.models import Lease, Project, Skip
-from labelapp.labelling.progress import project_progress
-from labelapp.labelling.quality import OWN_STEP, quality
+from labelapp.labelling.progress.label_plan import label_plan, machines_of
+from labelapp.labelling.progress.quality import OWN_STEP, quality
+from labelapp.labelling.progress.selectors import project_progress
 from labelapp.labelling.services import item_judge, item_skip
 from labelapp.review.truth import truth_freeze
 from labelapp.review.truth_rules import truth_rule

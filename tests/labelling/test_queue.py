@@ -13,7 +13,7 @@ from labelapp.judgements.services import JudgementError
 from labelapp.labelling.blindness import directions_hidden_from
 from labelapp.labelling.errors import LabellingError
 from labelapp.labelling.models import Guidelines, Membership, Project
-from labelapp.labelling.projects import demo_project_ensure, project_create
+from labelapp.labelling.projects.services import demo_project_ensure, project_create
 from labelapp.labelling.selectors import (
     REVIEWING_ROLES,
     item_get_for,

@@ -12,7 +12,7 @@ from labelapp.judgements.models import Judge, Judgement
 from labelapp.judgements.services import judge_ensure, verification_record
 from labelapp.labelling.blindness import directions_hidden_from, directions_to_judge
 from labelapp.labelling.models import Item, Membership
-from labelapp.labelling.projects import project_create
+from labelapp.labelling.projects.services import project_create
 from labelapp.labelling.services import answer_undo, item_judge
 from labelapp.review import crossed as crossed_module
 from labelapp.review.crossed import crossed, listed

@@ -9,7 +9,7 @@ from labelapp.judgements.models import Judgement, Verdict, Verification
 from labelapp.judgements.rules import Answers, rule_for, verdicts_of
 from labelapp.judgements.services import Draft, judge_ensure, judgements_record_new, verification_record
 from labelapp.labelling.models import Item, Membership
-from labelapp.labelling.projects import project_change, project_create
+from labelapp.labelling.projects.services import project_change, project_create
 from labelapp.labelling.services import answer_undo
 from labelapp.review.disagreement import ROWS_A_PAGE, item_ranked, queue_of
 from labelapp.review.filters import CELLS, KIND_NAMES, FilterError, Filters, filters_of

@@ -13,12 +13,12 @@ from labelapp.autolabel.runs import budget_check, plan_estimate
 from labelapp.exchange.subjects import ExportError
 from labelapp.jobs.services import JobError
 from labelapp.labelling.errors import LabellingError
-from labelapp.labelling.intrusion import ENDS, ENDS_MOST, PEOPLE, TRIALS, choice_test_start
-from labelapp.labelling.intrusion_drawing import left_out_lines
-from labelapp.labelling.intrusion_machines import choice_plan, choice_run_standing, choice_run_start
-from labelapp.labelling.intrusion_results import CHANCE_WORDS, Result, figures_table, results_of
 from labelapp.labelling.models import Project
-from labelapp.labelling.trial_models import ChoiceTest
+from labelapp.labelling.trials.drawing import left_out_lines
+from labelapp.labelling.trials.machines import choice_plan, choice_run_standing, choice_run_start
+from labelapp.labelling.trials.models import ChoiceTest
+from labelapp.labelling.trials.results import CHANCE_WORDS, Result, figures_table, results_of
+from labelapp.labelling.trials.services import ENDS, ENDS_MOST, PEOPLE, TRIALS, choice_test_start
 from workers.llm.errors import LlmError
 from workers.llm.prices import money_parse, price_make
 

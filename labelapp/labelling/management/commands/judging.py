@@ -7,12 +7,12 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from labelapp.judgements.models import Judge
-from labelapp.labelling.check_services import gold_add, gold_parse, mix_change, mix_of
+from labelapp.labelling.checks.services import gold_add, gold_parse, mix_change, mix_of
 from labelapp.labelling.errors import LabellingError
-from labelapp.labelling.label_plan import label_plan, machines_of
 from labelapp.labelling.models import Project
-from labelapp.labelling.progress import project_progress
-from labelapp.labelling.quality import Quality, Rate, quality
+from labelapp.labelling.progress.label_plan import label_plan, machines_of
+from labelapp.labelling.progress.quality import Quality, Rate, quality
+from labelapp.labelling.progress.selectors import project_progress
 from labelapp.statistics.agreement_card import AgreementCard
 
 SHARES = ("gold", "control", "repeat")

@@ -9,12 +9,20 @@ from labelapp.accounts.models import User
 from labelapp.atlas.selection import SelectionError, selection_arguments_add
 from labelapp.atlas.selectors import NotStoredError, model_get
 from labelapp.judgements.models import Judge
-from labelapp.labelling.design import ALL_OF_THEM, ALLOCATIONS, KINDS, PROPORTIONAL, SIMPLE_RANDOM, STRATA, Design
 from labelapp.labelling.errors import LabellingError
 from labelapp.labelling.models import Project
-from labelapp.labelling.project_forms import MATRICES, MOST_OVERLAP, NARROWED
-from labelapp.labelling.projects import DEMO_GUIDELINES, project_draft, project_open
-from labelapp.labelling.selection import item_selection_parse
+from labelapp.labelling.projects.design import (
+    ALL_OF_THEM,
+    ALLOCATIONS,
+    KINDS,
+    PROPORTIONAL,
+    SIMPLE_RANDOM,
+    STRATA,
+    Design,
+)
+from labelapp.labelling.projects.forms import MATRICES, MOST_OVERLAP, NARROWED
+from labelapp.labelling.projects.selection import item_selection_parse
+from labelapp.labelling.projects.services import DEMO_GUIDELINES, project_draft, project_open
 from labelapp.labelling.subjects import NAMES, guidelines_for
 
 AT_LEAST = {"n": 1, "seed": 0, "overlap": 1, "threshold": 1}

@@ -3,7 +3,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from labelapp.judgements.services import summaries_verify
-from labelapp.labelling.redraw import samples_verify
+from labelapp.labelling.projects.redraw import samples_verify
 from labelapp.labelling.services import items_verify
 from labelapp.review.scores import scores_verify
 

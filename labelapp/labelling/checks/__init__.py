@@ -1,0 +1,1 @@
+"""Gold, controls and repeats, mixed in among the items."""

@@ -1,0 +1,1 @@
+"""How a project goes: progress, quality, plan, results."""

@@ -1,0 +1,1 @@
+"""A project from its draft to its end: design, drawing, guidelines, settings."""

@@ -1,0 +1,1 @@
+"""Intrusion tests and label matching."""
