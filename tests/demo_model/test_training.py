@@ -11,7 +11,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
-from fixtures.demo_model import corpus, losses, train, words
+from fixtures.demo_model import batching, corpus, losses, train, words
 
 ANIMALS = ["dog", "cat", "horse", "wolf", "fox", "bear", "lion", "hare", "goat", "sheep"]
 METALS = ["iron", "gold", "tin", "lead", "zinc", "nickel", "copper", "silver", "cobalt", "chromium"]
@@ -120,11 +120,11 @@ def test_the_weighted_loss_is_the_weighted_mean_of_each_tokens(monkeypatch: pyte
 
 def test_each_pass_takes_every_sequence_once_whatever_the_batch() -> None:
     ids = np.arange(128 * 10 + 1, dtype=np.uint16)
-    source = train.batches(ids, 3, 0)
+    source = batching.batches(ids, 3, 0)
     taken = torch.cat([next(source) for _ in range(3)])
     starts = sorted(taken[:, 0].tolist())
     assert np.all(np.diff(starts) == 128) and len(starts) == 9
-    again = train.batches(ids, 1, 4)
+    again = batching.batches(ids, 1, 4)
     assert torch.equal(next(again)[0], taken[4])
 
 
