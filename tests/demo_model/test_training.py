@@ -93,8 +93,8 @@ def test_frequent_tokens_and_pieces_of_words_count_for_less() -> None:
     dog, comma, piece = ids(words.SPACE + "dog"), ids(","), ids("th")
     corpus_ids = np.array([comma] * 900 + [piece] * 90 + [dog] * 10)
     weights = losses.weights_of(corpus_ids, tokenizer)
-    assert weights.of_token[comma] == pytest.approx((0.0005 / 0.9) ** 0.5)
-    assert weights.of_token[dog] == pytest.approx(0.05**0.5)
+    assert weights.of_token[comma] == pytest.approx((0.001 / 0.9) ** 0.5)
+    assert weights.of_token[dog] == pytest.approx(0.1**0.5)
     assert weights.of_token[ids(words.SPACE + "cat")] == 1.0, "never seen, so not frequent"
     assert weights.continues[piece] and not weights.continues[[dog, comma, ids(words.END)]].any()
 
