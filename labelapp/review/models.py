@@ -12,6 +12,7 @@ from labelapp.autolabel.models import ImmutableError
 from labelapp.jobs.models import Job
 from labelapp.judgements.models import HUMAN_VERDICTS, LABEL_LENGTH, TWO_VALUED, Verdict
 from labelapp.labelling.models import Item, Project
+from labelapp.review.fields import IdsField
 
 REASON_LENGTH = 500
 NEVER_CHANGES = "A ground-truth set never changes; freeze another version."
@@ -136,6 +137,7 @@ class Disagreement(models.Model):
     people_machine = models.BooleanField()
     machine = models.BooleanField()
     cells = models.PositiveSmallIntegerField()  # of labeler × verifier those that a machine fills (`scores.CELL_BITS`)
+    judges = IdsField(default=list)  # who said anything that counts here; PostgreSQL has an index on it
     people_yes = models.PositiveIntegerField()
     people_no = models.PositiveIntegerField()
     ruled_yes = models.PositiveIntegerField()  # machines' verdicts under their rule

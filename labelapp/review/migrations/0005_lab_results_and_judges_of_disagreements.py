@@ -3,6 +3,36 @@
 import django.db.models.deletion
 from django.db import migrations, models
 
+import labelapp.review.fields
+
+# Who said anything that counts, of what stands already, as `review.scores` had it when this was written.
+FILL = """UPDATE review_disagreement SET judges = (
+  SELECT {ids} FROM judgements_judgement j JOIN judgements_judge judge ON judge.id = j.judge_id
+  WHERE j.direction_id = review_disagreement.direction_id AND j.current AND j.subject = 'direction'
+    AND (judge.type <> 'person' OR j.source = 'project:' || review_disagreement.project_id)
+)"""
+IDS = {
+    "postgresql": "COALESCE(array_agg(DISTINCT j.judge_id), '{}')",
+    "sqlite": "COALESCE(',' || group_concat(DISTINCT j.judge_id) || ',', ',')",
+}
+INDEX = "CREATE INDEX disagreements_of_a_judge ON review_disagreement USING gin (judges) WHERE score > 0"
+
+
+def judges_fill(apps, schema_editor):
+    vendor = schema_editor.connection.vendor
+    schema_editor.execute(FILL.format(ids=IDS[vendor]))
+
+
+def judges_index(apps, schema_editor):
+    """Finds the disagreements of a judge; SQLite, without such an index, scans."""
+    if schema_editor.connection.vendor == "postgresql":
+        schema_editor.execute(INDEX)
+
+
+def judges_index_drop(apps, schema_editor):
+    if schema_editor.connection.vendor == "postgresql":
+        schema_editor.execute("DROP INDEX disagreements_of_a_judge")
+
 
 class Migration(migrations.Migration):
 
@@ -37,4 +67,11 @@ class Migration(migrations.Migration):
                 'constraints': [models.UniqueConstraint(fields=('result', 'last'), name='one_chunk_up_to_a_direction')],
             },
         ),
+        migrations.AddField(
+            model_name='disagreement',
+            name='judges',
+            field=labelapp.review.fields.IdsField(default=list),
+        ),
+        migrations.RunPython(judges_fill, migrations.RunPython.noop),
+        migrations.RunPython(judges_index, judges_index_drop),
     ]
