@@ -140,9 +140,8 @@ class Differing:
 
 def judges_of_reference(reference: Reference) -> list[Judge]:
     """The machines that judged any of its directions, newest first: one query."""
-    said = Judgement.objects.filter(
-        judge=OuterRef("pk"), current=True, direction__in=reference.directions().values("pk")
-    )
+    directions = reference.rows().order_by().values("direction")
+    said = Judgement.objects.filter(judge=OuterRef("pk"), current=True, direction__in=directions)
     return list(Judge.objects.exclude(type=Judge.Type.PERSON).filter(Exists(said)).order_by("-pk"))
 
 
@@ -156,7 +155,9 @@ def is_shown(reference: Reference, viewer: User) -> bool:
     n = rows.count() if reference.truth is None or reference.part else reference.truth.n
     blind = Blindness.of(viewer)
     if reference.project.pk in blind.judging:
-        waiting = Item.objects.filter(project=reference.project, is_open=True).exclude(blind.judged([reference.project]))
+        waiting = Item.objects.filter(project=reference.project, is_open=True).exclude(
+            blind.judged([reference.project])
+        )
         if reference.truth is not None:
             waiting = waiting.filter(direction__in=rows.values("direction"))
         most = int(MOST_HIDDEN * n)
@@ -326,7 +327,9 @@ def _scores_of(judge: Judge, which: Q) -> list[float]:
     rows = Judgement.objects.filter(which, judge=judge, current=True)
     numbers = rows.annotate(confidence=KT("evidence__confidence"), p_value=KT("evidence__p_value"))
     found = numbers.order_by("pk").values_list("verdict", "confidence", "p_value")
-    return [score for verdict, confidence, p in found.iterator() if (score := _score(verdict, confidence, p)) is not None]
+    return [
+        score for verdict, confidence, p in found.iterator() if (score := _score(verdict, confidence, p)) is not None
+    ]
 
 
 def _score(verdict: str, confidence: Any, p_value: Any) -> float | None:

@@ -48,6 +48,6 @@ def _leaks(state: tuple[Any, ...], exemplars: Sequence[Sequence[str]], held: _He
     return frozenset(found)
 
 
-def _chunks(rows: Iterator[tuple[int, list[str]]]) -> Iterator[list[tuple[int, list[str]]]]:
+def _chunks(rows: Iterator[Any]) -> Iterator[list[tuple[int, list[str]]]]:
     while chunk := list(islice(rows, CHUNK)):
         yield chunk

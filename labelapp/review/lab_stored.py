@@ -121,9 +121,7 @@ def lab_of_job(job: Job, progress: Callable[[int], object]) -> tuple[LabResult, 
     """What a job's parameters ask for, not stored yet; its stamp is taken before anything is read."""
     question, stamp = question_from_json(job.params), stamp_now()
     found = lab(question.reference, question.judges, question.rule, progress)
-    result = LabResult(
-        project=question.reference.project, key=question.key, stamp=stamp, content=_as_json(found)
-    )
+    result = LabResult(project=question.reference.project, key=question.key, stamp=stamp, content=_as_json(found))
     if len(question.judges) < 2 or not isinstance(found.words, Words):
         return result, []
     return result, [

@@ -30,8 +30,8 @@ BATCH = 5000  # ids of one statement
 CELL_BITS = {"meaning-yes": 1, "meaning-no": 2, "none-yes": 4, "none-no": 8}
 COLUMNS = (
     "item_id", "project_id", "direction_id", "matrix_id", "sign", "is_open", "n_judged", "is_decided", "people",
-    "people_machine", "machine", "cells", "judges", "people_yes", "people_no", "ruled_yes", "ruled_no", "weight", "uncertainty",
-    "score",
+    "people_machine", "machine", "cells", "judges", "people_yes", "people_no", "ruled_yes", "ruled_no", "weight",
+    "uncertainty", "score",
 )  # fmt: skip
 FLAGS = ("is_open", "is_decided", "people", "people_machine", "machine")
 
