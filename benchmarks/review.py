@@ -32,6 +32,12 @@ OVERLAP = 2
 SECOND = 5_000  # items of the reviewer's other project
 CONTROLS = 20_000  # directions of noise, which are no items
 WRITTEN = 5_000  # judgements of a machine, written at once
+# A twentieth of the labels is "nouns", a twentieth of the answers are cut short; a tenth of the labels is shared by
+# some twenty directions each, most others by four.
+LABEL = """CASE abs(hashtext(id || 'w')) % 20 WHEN 0 THEN 'nouns' WHEN 1 THEN 'topic ' || id % 5000
+  WHEN 2 THEN 'topic ' || id % 5000 ELSE 'things like ' || id % 200000 END"""
+ANSWER = """jsonb_build_object('answer', 'These words are things'
+  || CASE WHEN abs(hashtext(id || 'a')) % 20 = 0 THEN ' in the' ELSE '.' END)"""
 
 
 def run(bench: Bench) -> None:
@@ -67,6 +73,7 @@ class Reviewed(Database):
         from labelapp.judgements.models import Judge
         from labelapp.judgements.services import judge_ensure, judge_of_user
         from labelapp.labelling.models import Guidelines, Membership, Project
+        from labelapp.review.label_tallies import tallies_verify
         from labelapp.review.scores import scores_write_all
 
         project = Project.objects.create(name="Bench", slug="bench", overlap=OVERLAP)
@@ -128,12 +135,12 @@ class Reviewed(Database):
             self.said(
                 "'run:1'", str(labeler.pk),
                 "CASE WHEN hashtext(id || 'l') % 10 < 8 THEN 'interpretable' ELSE 'not_interpretable' END",
-                "atlas_direction", "id", confidence("confidence", "id || 'c'"),
+                "atlas_direction", "id", f"{confidence('confidence', 'id')} || {ANSWER}", LABEL,
             ),
             self.said(
                 "'run:2'", str(baseline.pk),
                 "CASE WHEN hashtext(id || 'b') % 10 < 4 THEN 'interpretable' ELSE 'not_interpretable' END",
-                "atlas_direction WHERE id % 4 = 0", "id", confidence("p_value", "id || 'p'"),
+                "atlas_direction WHERE id % 4 = 0", "id", confidence("p_value", "id"),
             ),
             f"""INSERT INTO judgements_verification (judgement_id, judge_id, answer, created_at)
                SELECT id, {verifier.pk}, CASE WHEN hashtext(id || 'v') % 10 < 7 THEN 'yes' ELSE 'no' END, now()
@@ -152,6 +159,7 @@ class Reviewed(Database):
         )  # fmt: skip
         with self.connection.cursor() as cursor:
             cursor.execute("VACUUM ANALYZE")
+        say(f"all labels counted in {seconds(lambda: tallies_verify(repair=True)):.0f} s")
         say(f"all disagreements weighed in {seconds(scores_write_all):.0f} s")
         with self.connection.cursor() as cursor:
             cursor.execute("VACUUM ANALYZE")
@@ -176,16 +184,24 @@ class Reviewed(Database):
         ]  # fmt: skip
 
     @staticmethod
-    def said(source: str, judge: str, verdict: str, rows: str, direction: str, evidence: str = "'{}'") -> str:
+    def said(
+        source: str,
+        judge: str,
+        verdict: str,
+        rows: str,
+        direction: str,
+        evidence: str = "'{}'",
+        label: str = "'words of one kind'",
+    ) -> str:
         return f"""INSERT INTO judgements_judgement (direction_id, judge_id, source, current, blind, verdict, label,
               kind, reason, misfits, tokens_shown, guidelines_version, seconds, evidence, created_at)
-            SELECT {direction}, {judge}, {source}, true, true, {verdict}, 'words of one kind', '', '', '[]', 15, 1, 6,
+            SELECT {direction}, {judge}, {source}, true, true, {verdict}, {label}, '', '', '[]', 15, 1, 6,
               {evidence}, now() - interval '1 hour' FROM {rows}"""
 
 
 def confidence(name: str, of: str) -> str:
     """Of a machine's evidence a number from 0 to 1, that hangs on nothing but the row."""
-    return f"jsonb_build_object('{name}', abs(hashtext({of})) % 1000 / 1000.0)"
+    return f"jsonb_build_object('{name}', abs(hashtext({of} || '{name}')) % 1000 / 1000.0)"
 
 
 def measure(bench: Bench, database: Database, times: int) -> None:
@@ -210,6 +226,10 @@ def measure(bench: Bench, database: Database, times: int) -> None:
         "queue-layer-and-sign": f"{queue}?layer=7&sign=-",
         "queue-judge": f"{queue}?judge={Judge.objects.get(name='baseline').pk}",
         "queue-cell": f"{queue}?cell=none-yes",
+        "queue-audit": f"{queue}?audit=generic",
+        "queue-audit-cut-short": f"{queue}?audit=truncated_certain&kind=people",
+        "queue-audit-same-label": f"{queue}?audit=same_label",
+        "queue-audit-rare": f"{queue}?audit=exemplar_leak",
         "queue-decided": f"{queue}?state=decided",
         "queue-with-hidden": f"{queue}?all=1",
         "queue-everywhere": "/review/disagreements/",

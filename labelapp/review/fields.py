@@ -23,8 +23,7 @@ class IdsField(models.Field):  # type: ignore[type-arg]
     def get_db_prep_value(self, value: Any, connection: BaseDatabaseWrapper, prepared: bool = False) -> Any:
         if value is None:
             return None
-        ids = sorted({int(pk) for pk in value})
-        return ids if connection.vendor == "postgresql" else ids_text(ids)
+        return ids_written(connection.vendor, value)
 
 
 @IdsField.register_lookup
@@ -43,6 +42,22 @@ class Holds(FieldGetDbPrepValueMixin, models.Lookup):
         return f"({parts})", tuple(value for pk in ids for value in (*left_values, f",{int(pk)},"))
 
 
+@IdsField.register_lookup
+class HoldsAny(FieldGetDbPrepValueMixin, models.Lookup):
+    """`labels__holds_any=[7, 9]`: at least one of these ids is among them."""
+
+    lookup_name = "holds_any"
+
+    def as_sql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper) -> tuple[str, tuple[Any, ...]]:
+        left, left_values = self.process_lhs(compiler, connection)
+        if connection.vendor == "postgresql":
+            right, right_values = self.process_rhs(compiler, connection)
+            return f"{left} && {right}::bigint[]", (*left_values, *right_values)
+        ids: Collection[int] = self.rhs
+        parts = " OR ".join([f"instr({left}, %s) > 0"] * len(ids)) or "1 = 0"
+        return f"({parts})", tuple(value for pk in ids for value in (*left_values, f",{int(pk)},"))
+
+
 def ids_of_sql(vendor: str, expression: str) -> str:
     """An aggregate of a statement: the set of an expression's values that are not NULL, as the column has it."""
     if vendor == "postgresql":
@@ -55,5 +70,7 @@ def ids_read(value: Any) -> list[int]:
     return sorted(int(pk) for pk in value.split(",") if pk) if isinstance(value, str) else sorted(value)
 
 
-def ids_text(ids: Collection[int]) -> str:
-    return "".join([",", *(f"{pk}," for pk in ids)])
+def ids_written(vendor: str, value: Collection[int]) -> list[int] | str:
+    """As a database takes it."""
+    ids = sorted({int(pk) for pk in value})
+    return ids if vendor == "postgresql" else "".join([",", *(f"{pk}," for pk in ids)])

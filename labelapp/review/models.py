@@ -137,7 +137,10 @@ class Disagreement(models.Model):
     people_machine = models.BooleanField()
     machine = models.BooleanField()
     cells = models.PositiveSmallIntegerField()  # of labeler × verifier those that a machine fills (`scores.CELL_BITS`)
-    judges = IdsField(default=list)  # who said anything that counts here; PostgreSQL has an index on it
+    judges = IdsField(default=list)  # who said anything that counts here; PostgreSQL has an index on these three
+    # What audits find, and tallies of the labels that machines gave (`audit_marks`); NULL: not worked out yet.
+    audits = IdsField(null=True)
+    labels = IdsField(null=True)
     people_yes = models.PositiveIntegerField()
     people_no = models.PositiveIntegerField()
     ruled_yes = models.PositiveIntegerField()  # machines' verdicts under their rule
@@ -212,6 +215,27 @@ class CrossedCount(models.Model):
 
     def __str__(self) -> str:
         return f"{self.project_id} for {self.viewer_key}"
+
+
+class LabelTally(models.Model):
+    """On how many directions a label stands in one run or import (`review.label_tallies`)."""
+
+    source = models.CharField(max_length=40)
+    hash = models.CharField(max_length=64)  # sha256 of the label as `statistics.labels.label_key` has it
+    n = models.IntegerField()
+
+    class Meta:
+        verbose_name_plural = "label tallies"
+        constraints = [
+            models.UniqueConstraint(fields=["source", "hash"], name="one_tally_of_a_label"),
+        ]
+        indexes = [
+            # Labels that many directions share.
+            models.Index(fields=["source"], condition=models.Q(n__gte=10), name="labels_that_are_shared"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.source}: {self.n}"
 
 
 class LabResult(models.Model):

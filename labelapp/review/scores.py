@@ -22,6 +22,7 @@ from django.db import connection, transaction
 from django.db.models import OuterRef, Subquery
 
 from labelapp.labelling.models import Item, Project
+from labelapp.review.audit_marks import marks_of, marks_write
 from labelapp.review.fields import ids_of_sql, ids_read
 from labelapp.review.models import Disagreement
 
@@ -99,17 +100,30 @@ _SCORE_OF_DIFFERING = f"CASE WHEN people OR people_machine OR machine THEN {_SCO
 _KEPT = "(people OR people_machine OR machine OR is_kept)"
 
 
-def scores_write(item_ids: Collection[int]) -> None:
-    """Write anew what is kept of these items. Their rows are locked by the caller, or nobody else knows them yet."""
+def scores_write(item_ids: Collection[int], *, forget_marks: bool = False) -> None:
+    """Write anew what is kept of these items. Their rows are locked by the caller, or nobody else knows them yet.
+
+    `forget_marks`: what audits find on them may have changed, which people's judgements cannot do.
+    """
     ids = sorted(item_ids)
     for start in range(0, len(ids), BATCH):
         some = ids[start : start + BATCH]
-        _write(_among(len(some)), some)
+        _write(_among(len(some)), some, forget_marks=forget_marks)
+        marks_write(some)
 
 
 def scores_write_all(project: Project | None = None) -> None:
-    """The same for a whole project, or for all that there is, in one statement."""
+    """The same for a whole project, or for all that there is, in one statement; marks are worked out where none are."""
     _write("i.project_id = %s" if project else "true", [project.pk] if project else [])
+    marks_fill(project)
+
+
+def marks_fill(project: Project | None = None) -> None:
+    """Work out what is not known yet of what audits find, in a project or anywhere."""
+    rows = Disagreement.objects.filter(score__gt=0, audits=None)
+    ids = list((rows.filter(project=project) if project else rows).order_by("pk").values_list("pk", flat=True))
+    for start in range(0, len(ids), BATCH):
+        marks_write(ids[start : start + BATCH])
 
 
 def scores_follow_opening(project: Project) -> None:
@@ -127,7 +141,7 @@ def scores_kept(direction_ids: Collection[int]) -> Iterator[None]:
         items = Item.objects.filter(direction__in=wanted[start : start + BATCH])
         ids += items.select_for_update().order_by("pk").values_list("pk", flat=True)
     yield
-    scores_write(ids)
+    scores_write(ids, forget_marks=True)
 
 
 def scored(item_ids: Collection[int]) -> list[Disagreement]:
@@ -158,18 +172,23 @@ def _verify(project: Project, ids: Sequence[int], *, repair: bool) -> list[str]:
     with transaction.atomic():
         items = Item.objects.filter(pk__in=ids).select_for_update().order_by("pk")
         names = dict(items.values_list("pk", "opaque_id"))
-        expected = {row.item_id: _compared(row) for row in scored(ids) if row.differs}
+        weighed = [row for row in scored(ids) if row.differs]
+        marks = marks_of({row.direction_id for row in weighed})
+        for row in weighed:
+            row.audits, row.labels = sorted(marks[row.direction_id].audits), sorted(marks[row.direction_id].labels)
+        expected = {row.item_id: _compared(row) for row in weighed}
         kept = {row.item_id: _compared(row) for row in Disagreement.objects.filter(item__in=ids, score__gt=0)}
         wrong = [pk for pk in names if expected.get(pk) != kept.get(pk)]
         if repair:
-            scores_write(wrong)
+            scores_write(wrong, forget_marks=True)
     return [f"item {names[pk]} of {project.slug}: what is kept of its disagreement is not what stands" for pk in wrong]
 
 
 def _compared(row: Disagreement) -> tuple[Any, ...]:
     """Two sums of the same numbers in another order may differ in the last digits."""
     exact = tuple(getattr(row, name) for name in COLUMNS[:-2] if name != "judges")
-    return (*exact, *row.judges, round(row.uncertainty, 9), float(f"{row.score:.9g}"))
+    sets = [None if it is None else tuple(it) for it in (row.judges, row.audits, row.labels)]
+    return (*exact, *sets, round(row.uncertainty, 9), float(f"{row.score:.9g}"))
 
 
 def _row(values: dict[str, Any]) -> Disagreement:
@@ -178,8 +197,9 @@ def _row(values: dict[str, Any]) -> Disagreement:
     return Disagreement(**{name: bool(value) if name in FLAGS else value for name, value in values.items()})
 
 
-def _write(which: str, parameters: Sequence[int]) -> None:
+def _write(which: str, parameters: Sequence[int], *, forget_marks: bool = False) -> None:
     changes = ", ".join(f"{name} = EXCLUDED.{name}" for name in COLUMNS[1:])
+    changes += ", audits = NULL, labels = NULL" if forget_marks else ""
     statement = (
         _counted(which)
         + f"INSERT INTO review_disagreement ({', '.join(COLUMNS)})"

@@ -13,6 +13,7 @@ from labelapp.labelling.projects import project_change, project_create
 from labelapp.labelling.services import answer_undo
 from labelapp.review.disagreement import ROWS_A_PAGE, item_ranked, queue_of
 from labelapp.review.filters import CELLS, KIND_NAMES, FilterError, Filters, filters_of
+from labelapp.review.label_tallies import tallies_verify
 from labelapp.review.models import Disagreement
 from labelapp.review.scores import scored, scores_verify, scores_write_all
 from labelapp.review.services import adjudicate, adjudication_undo
@@ -27,7 +28,7 @@ EVERYTHING = Filters(state="")
 def kept_right(db):
     """Whatever a test did, what is kept is what stands."""
     yield
-    assert scores_verify() == []
+    assert tallies_verify() == scores_verify() == []
 
 
 def queue(project, viewer, filters=EVERYTHING, show_hidden=True):
@@ -258,21 +259,6 @@ def test_the_filter_by_a_person_is_of_the_items_own_project(project, items, owne
     answer_undo(project=project, user=owner)
     assert found([project]) == {items[0].pk}
     assert queue(project, owner, Filters(state="", judge=10 * person.judge + 1)) == []  # ",1," is not in ",11,"
-
-
-def test_the_filter_by_audit_finds_what_the_audit_finds(project, items, owner):
-    from labelapp.autolabel.models import Run
-    from labelapp.jobs.services import job_create
-
-    ones = [it.direction for it in items]
-    judge = judge_ensure(type="prompt", name="few-shot", parameters={"few": 1})
-    job = job_create(title="run")
-    run = Run.objects.create(judge=judge, model=ones[0].matrix.model, job=job)
-    machine_says({ones[0]: (YES, "nouns"), ones[1]: (YES, "animals of the sea")}, name="few-shot", source=run.source)
-    for one in ones[:2]:
-        machine_says({one: NO}, name="other", source="run:999999")
-    assert {it.item_id for it in queue(project, owner, Filters(state="", audit="generic"))} == {items[0].pk}
-    assert queue(project, owner, Filters(state="", audit="truncated_certain")) == []
 
 
 @pytest.mark.parametrize(

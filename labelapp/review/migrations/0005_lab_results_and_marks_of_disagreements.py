@@ -15,7 +15,9 @@ IDS = {
     "postgresql": "COALESCE(array_agg(DISTINCT j.judge_id), '{}')",
     "sqlite": "COALESCE(',' || group_concat(DISTINCT j.judge_id) || ',', ',')",
 }
-INDEX = "CREATE INDEX disagreements_of_a_judge ON review_disagreement USING gin (judges) WHERE score > 0"
+# Audits and labels are caught up with after the migration (`apps.marks_catch_up`): they are worked out in Python.
+INDEX = """CREATE INDEX disagreements_marked ON review_disagreement USING gin (judges, audits, labels)
+  WHERE score > 0"""
 
 
 def judges_fill(apps, schema_editor):
@@ -23,15 +25,15 @@ def judges_fill(apps, schema_editor):
     schema_editor.execute(FILL.format(ids=IDS[vendor]))
 
 
-def judges_index(apps, schema_editor):
-    """Finds the disagreements of a judge; SQLite, without such an index, scans."""
+def marks_index(apps, schema_editor):
+    """Finds the disagreements of a judge, or with what an audit finds; SQLite, without such an index, scans."""
     if schema_editor.connection.vendor == "postgresql":
         schema_editor.execute(INDEX)
 
 
-def judges_index_drop(apps, schema_editor):
+def marks_index_drop(apps, schema_editor):
     if schema_editor.connection.vendor == "postgresql":
-        schema_editor.execute("DROP INDEX disagreements_of_a_judge")
+        schema_editor.execute("DROP INDEX disagreements_marked")
 
 
 class Migration(migrations.Migration):
@@ -72,6 +74,30 @@ class Migration(migrations.Migration):
             name='judges',
             field=labelapp.review.fields.IdsField(default=list),
         ),
+        migrations.AddField(
+            model_name='disagreement',
+            name='audits',
+            field=labelapp.review.fields.IdsField(null=True),
+        ),
+        migrations.AddField(
+            model_name='disagreement',
+            name='labels',
+            field=labelapp.review.fields.IdsField(null=True),
+        ),
+        migrations.CreateModel(
+            name='LabelTally',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('source', models.CharField(max_length=40)),
+                ('hash', models.CharField(max_length=64)),
+                ('n', models.IntegerField()),
+            ],
+            options={
+                'verbose_name_plural': 'label tallies',
+                'indexes': [models.Index(condition=models.Q(('n__gte', 10)), fields=['source'], name='labels_that_are_shared')],
+                'constraints': [models.UniqueConstraint(fields=('source', 'hash'), name='one_tally_of_a_label')],
+            },
+        ),
         migrations.RunPython(judges_fill, migrations.RunPython.noop),
-        migrations.RunPython(judges_index, judges_index_drop),
+        migrations.RunPython(marks_index, marks_index_drop),
     ]
