@@ -230,8 +230,8 @@ class LabelTally(models.Model):
             models.UniqueConstraint(fields=["source", "hash"], name="one_tally_of_a_label"),
         ]
         indexes = [
-            # Labels that many directions share.
-            models.Index(fields=["source"], condition=models.Q(n__gte=10), name="labels_that_are_shared"),
+            # Labels that many directions share: asked of each row of the queue, so as small as may be.
+            models.Index(fields=["id", "source"], condition=models.Q(n__gte=10), name="labels_that_are_shared"),
         ]
 
     def __str__(self) -> str:

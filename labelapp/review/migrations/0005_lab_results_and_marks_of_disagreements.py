@@ -94,7 +94,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'verbose_name_plural': 'label tallies',
-                'indexes': [models.Index(condition=models.Q(('n__gte', 10)), fields=['source'], name='labels_that_are_shared')],
+                'indexes': [models.Index(condition=models.Q(('n__gte', 10)), fields=['id', 'source'], name='labels_that_are_shared')],
                 'constraints': [models.UniqueConstraint(fields=('source', 'hash'), name='one_tally_of_a_label')],
             },
         ),
