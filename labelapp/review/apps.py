@@ -24,14 +24,14 @@ class ReviewConfig(AppConfig):
         register_items_follower(ItemsFollower(changed=scores_write, reopened=scores_follow_opening))
 
 
-def marks_catch_up(sender: AppConfig, apps: Any, **rest: Any) -> None:
+def marks_catch_up(sender: AppConfig, apps: Any = None, **rest: Any) -> None:
     """After a migration: what was judged before labels were counted and audits' marks kept is caught up with."""
+    if apps is None or "labeltally" not in apps.all_models["review"]:  # emptied, or migrated to an earlier state
+        return
     from labelapp.review.label_tallies import tallies_verify
     from labelapp.review.models import LabelTally
     from labelapp.review.scores import marks_fill
 
-    if "labeltally" not in apps.all_models["review"]:  # migrated to an earlier state
-        return
     if not LabelTally.objects.exists():
         tallies_verify(repair=True)
     marks_fill()

@@ -200,13 +200,16 @@ class Disagreement(models.Model):
 class CrossedCount(models.Model):
     """The counts of a project's comparison as they were last found (`review.crossed`), for one viewer.
 
-    They are so as long as `state` is that of the data; what is counted for another state takes the row's place.
+    They are so as long as `state` is that of the data; what is counted for another state takes the row's place. Until
+    then a page may show them as those of an earlier state, if the viewer's `seats` are the same.
     """
 
     project = models.ForeignKey(Project, models.CASCADE, related_name="+", db_index=False)
     viewer_key = models.BigIntegerField()  # the person from whom something may be hidden; 0 for whoever sees all
     state = models.CharField(max_length=64)
+    seats = models.CharField(max_length=64)
     counts = models.JSONField()  # as `crossed.Crossed`, less the number of items
+    counted_at = models.DateTimeField()
 
     class Meta:
         constraints = [

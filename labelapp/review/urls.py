@@ -8,6 +8,7 @@ urlpatterns = [
     path("disagreements/", queue_views.disagreements_everywhere, name="disagreements_everywhere"),
     path("disagreements/undo/", queue_views.undo_everywhere, name="undo_everywhere"),
     path("<slug:slug>/", views.comparison_page, name="comparison"),
+    path("<slug:slug>/count/", views.count, name="count"),
     path("<slug:slug>/disagreements/", queue_views.disagreements, name="disagreements"),
     path("<slug:slug>/disagreements/undo/", queue_views.undo, name="undo"),
     path("<slug:slug>/disagreements/<str:opaque_id>/", queue_views.item, name="item"),
