@@ -23,7 +23,7 @@ from labelapp.exchange.models import Import
 from labelapp.judgements.models import Judge, Judgement, Verification
 from labelapp.review.fields import ids_written
 from labelapp.review.label_tallies import label_hash
-from labelapp.review.models import Disagreement, LabelTally
+from labelapp.review.models import LabelTally
 from labelapp.statistics.audits import AUDITS, MEANING, SAME_LABEL_LEAST, Record
 
 # As they are stored: a number is never given to another audit.
@@ -45,10 +45,8 @@ class Marks:
     labels: set[int] = field(default_factory=set)  # tallies
 
 
-def marks_write(item_ids: Collection[int]) -> None:
-    """Work out what is forgotten or was never known of these items' disagreements. Their rows are locked or new."""
-    rows = Disagreement.objects.filter(item__in=item_ids, score__gt=0, audits=None)
-    directions = dict(rows.values_list("item_id", "direction_id"))
+def marks_write(directions: Mapping[int, int]) -> None:
+    """Work out what audits find on these items' directions. The rows of their disagreements are locked, or new."""
     if not directions:
         return
     found = marks_of(set(directions.values()))

@@ -108,8 +108,7 @@ def scores_write(item_ids: Collection[int], *, forget_marks: bool = False) -> No
     ids = sorted(item_ids)
     for start in range(0, len(ids), BATCH):
         some = ids[start : start + BATCH]
-        _write(_among(len(some)), some, forget_marks=forget_marks)
-        marks_write(some)
+        marks_write(_write(_among(len(some)), some, forget_marks=forget_marks, returning=True))
 
 
 def scores_write_all(project: Project | None = None) -> None:
@@ -121,9 +120,10 @@ def scores_write_all(project: Project | None = None) -> None:
 def marks_fill(project: Project | None = None) -> None:
     """Work out what is not known yet of what audits find, in a project or anywhere."""
     rows = Disagreement.objects.filter(score__gt=0, audits=None)
-    ids = list((rows.filter(project=project) if project else rows).order_by("pk").values_list("pk", flat=True))
-    for start in range(0, len(ids), BATCH):
-        marks_write(ids[start : start + BATCH])
+    rows = (rows.filter(project=project) if project else rows).order_by("pk")
+    directions = list(rows.values_list("pk", "direction_id"))
+    for start in range(0, len(directions), BATCH):
+        marks_write(dict(directions[start : start + BATCH]))
 
 
 def scores_follow_opening(project: Project) -> None:
@@ -197,7 +197,10 @@ def _row(values: dict[str, Any]) -> Disagreement:
     return Disagreement(**{name: bool(value) if name in FLAGS else value for name, value in values.items()})
 
 
-def _write(which: str, parameters: Sequence[int], *, forget_marks: bool = False) -> None:
+def _write(
+    which: str, parameters: Sequence[int], *, forget_marks: bool = False, returning: bool = False
+) -> dict[int, int]:
+    """Returns, if asked, the items of the queue of which no marks are known, with their directions."""
     changes = ", ".join(f"{name} = EXCLUDED.{name}" for name in COLUMNS[1:])
     changes += ", audits = NULL, labels = NULL" if forget_marks else ""
     statement = (
@@ -205,9 +208,12 @@ def _write(which: str, parameters: Sequence[int], *, forget_marks: bool = False)
         + f"INSERT INTO review_disagreement ({', '.join(COLUMNS)})"
         + _ROWS.format(score=_SCORE_OF_DIFFERING)
         + f"WHERE {_KEPT} ON CONFLICT (item_id) DO UPDATE SET {changes}"
+        + (" RETURNING item_id, direction_id, score, audits" if returning else "")  # SQLite gets comparisons wrong here
     )
     with connection.cursor() as cursor:
         cursor.execute(statement, parameters)
+        written = cursor.fetchall() if returning else []
+    return {item: direction for item, direction, score, audits in written if score > 0 and audits is None}
 
 
 def _counted(which: str) -> str:
