@@ -19,7 +19,7 @@ from labelapp.judgements.services import (
     judgements_record_new,
     verification_record,
 )
-from labelapp.labelling.projects import project_create
+from labelapp.labelling.projects.services import project_create
 from labelapp.review import audit_marks
 from labelapp.review.apps import marks_catch_up
 from labelapp.review.audit_marks import NUMBERS, SAME_LABEL
