@@ -12,13 +12,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Count, Exists, F, OuterRef, Q, Value
+from django.db.models import Count, Exists, F, OuterRef, Q, Subquery, Value
 from django.db.models.functions import Coalesce
 
 from labelapp.atlas.selection import matrix_filter
 from labelapp.figures.query import BOTH, ENDS
-from labelapp.judgements.models import TWO_VALUED, Judge, Judgement, Summary, Verdict, Verification
+from labelapp.judgements.models import TWO_VALUED, Judge, Judgement, Subject, Summary, Verdict, Verification
 from labelapp.judgements.rules import DEFAULT_RULE, RULES, Answers, Rule
+from labelapp.judgements.summaries import pair_column
 from labelapp.judgements.tables import SUMS, Tally
 from labelapp.labelling.selection import ItemSelection
 
@@ -102,11 +103,14 @@ def census(of: Slice, judge: Judge, rule: Rule, by: Sequence[str] = (), unit: st
     counts: dict[Place, Counter[str]] = defaultdict(Counter)
     for place, verdict, n in _answers(of, judge, rule, by):
         counts[place][verdict] += n
+    for place, verdicts, n in _pairs(of, judge, rule, by):
+        if column := pair_column(verdicts):
+            counts[place][column] += n
     return {place: tally(found) for place, found in counts.items()}
 
 
 def tally(counts: Counter[str]) -> Tally:
-    return Tally(*(counts[verdict] for verdict in Verdict.values))
+    return Tally(*(counts[column] for column in Tally._fields))
 
 
 def added(tallies: Sequence[Tally]) -> Tally:
@@ -117,7 +121,7 @@ def judged_total(of: Slice, judge: Judge) -> int:
     """About how many directions of it the judge has judged, from summary rows: to tell what is much work."""
     whole = replace(of, selections=tuple(replace(it, indices=(), sides=(), signs=()) for it in of.selections))
     sums = Summary.objects.filter(whole.condition(), judge=judge, rule=EVERY_JUDGES).aggregate(**SUMS)
-    return sum(sums.values())
+    return Tally(**sums).total
 
 
 def vector_verdict(verdicts: Sequence[str], unit: str) -> str:
@@ -150,15 +154,41 @@ def _answers(of: Slice, judge: Judge, rule: Rule, by: Sequence[str]) -> list[tup
     return found
 
 
+def _pairs(of: Slice, judge: Judge, rule: Rule, by: Sequence[str]) -> list[tuple[Place, tuple[str, str], int]]:
+    """Place of a vector, the verdicts on its two ends under the rule, and how many; those of which both were judged."""
+    if any(len(set(it.signs)) == 1 for it in of.selections):
+        return []
+    other = "direction__matrix__directions"
+    same = {f"{other}__{name}": F(f"direction__{name}") for name in ("side", "index")}
+    its = {"judge": judge, "current": True, "subject": Subject.DIRECTION}
+    same |= {f"{other}__sign": "-"} | {f"{other}__judgements__{name}": value for name, value in its.items()}
+    rows = direction_answers(of, judge).filter(direction__sign="+").filter(**same)
+    last = Verification.objects.filter(judgement=OuterRef("other")).order_by("-pk").values("answer")[:1]
+    rows = rows.annotate(
+        answer=Coalesce("answer", Value("")),
+        other=F(f"{other}__judgements__pk"),
+        other_verdict=F(f"{other}__judgements__verdict"),
+        other_answer=Coalesce(Subquery(last), Value("")) if rule.needs_verifier else Value(""),
+        other_label=F(f"{other}__judgements__label"),
+    )
+    said = ["verdict", "answer", "other_verdict", "other_answer"]
+    said += ["label", "other_label"] if rule.name == "both_specific" else []
+    found = []
+    for row in rows.values_list(*(f"direction__{name}" for name in by), *said).annotate(n=Count("pk")):
+        verdict, answer, other_verdict, other_answer, *labels = row[len(by) : -1]
+        label, other_label = labels or ("", "")
+        ends = (Answers(verdict, label, answer or None), Answers(other_verdict, other_label, other_answer or None))
+        if not rule.needs_verifier or all(it.verification is not None for it in ends):
+            first, second = (str(rule.verdict(it)) for it in ends)
+            found.append((tuple(row[: len(by)]), (first, second), row[-1]))
+    return found
+
+
 def _vectors_counted(of: Slice, judge: Judge, rule: Rule, by: Sequence[str], unit: str) -> dict[Place, Tally]:
     """Vectors of which both ends were judged."""
-    ends: dict[Place, list[str]] = defaultdict(list)
-    for place, verdict, _ in _answers(of, judge, rule, [*VECTOR, SIGN, *by]):
-        ends[place[:3] + place[4:]].append(verdict)
     counts: dict[Place, Counter[str]] = defaultdict(Counter)
-    for place, verdicts in ends.items():
-        if len(verdicts) == 2:
-            counts[place[3:]][vector_verdict(verdicts, unit)] += 1
+    for place, verdicts, n in _pairs(of, judge, rule, by):
+        counts[place][vector_verdict(verdicts, unit)] += n
     return {place: tally(found) for place, found in counts.items()}
 
 

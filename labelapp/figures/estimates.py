@@ -22,11 +22,11 @@ from labelapp.figures.census import (
 )
 from labelapp.figures.people import NO_SELECTION, NOT_JUDGED, Labelled, Sample, project_slice, sample_of
 from labelapp.figures.query import CENSUS, ENDS, NONE, Query
-from labelapp.judgements.models import Judge
+from labelapp.judgements.models import Judge, Verdict
 from labelapp.judgements.rules import Rule
 from labelapp.judgements.tables import Tally
 from labelapp.labelling.models import Project
-from labelapp.statistics.estimation import Estimate, human_only, score_bounds
+from labelapp.statistics.estimation import Estimate, human_only
 
 if TYPE_CHECKING:
     from labelapp.statistics.fraction import FractionEstimate
@@ -193,8 +193,8 @@ def person_estimate(rows: Sequence[Labelled], sample: Sample) -> Estimate:
 
 
 def machine_estimate(query: Query, whole: Tally, counts: Mapping[Place, Tally] | None = None) -> Estimate:
-    """The machine's own share. Its interval is for what the census stands for, as if the two ends of each vector
-    always agreed: n / 2 vectors where both signs are in it, which is never too short.
+    """The machine's own share. Its interval is for what the census stands for, over vectors, both ends of which are
+    one cluster.
 
     With the estimand of layers, a bootstrap over them. `counts` by model and layer.
     """
@@ -206,13 +206,8 @@ def machine_estimate(query: Query, whole: Tally, counts: Mapping[Place, Tally] |
 
         layers = [it for it in counts.values() if it.n]
         return over_layers([it.interpretable for it in layers], [it.n for it in layers])
-    value = whole.interpretable / n
-    low, high = score_bounds(value, max(n / ends_of_a_vector(query), 1.0))
-    return Estimate(MACHINE_ONLY, n, value, float(low), float(high))
-
-
-def ends_of_a_vector(query: Query) -> int:
-    return 1 if query.unit != ENDS or query.sign in ("+", "-") else 2
+    share = whole.share
+    return Estimate(MACHINE_ONLY, n, share.value, share.low, share.high)
 
 
 def control_line(resolved: Resolved, sample: Sample) -> Line:
@@ -249,7 +244,7 @@ def net_estimate(fraction: Estimate, control: Estimate) -> Estimate:
 def strata(whole: Tally) -> dict[Hashable, int]:
     """The census as `fraction_estimate` takes it: 1, 0 and the machine's other answers."""
     counts: Counter[Hashable] = Counter()
-    for verdict, n in whole._asdict().items():
+    for verdict, n in zip(Verdict.values, whole.verdicts, strict=True):
         counts[code(verdict)] += n
     return {kind: n for kind, n in counts.items() if n}
 

@@ -1,15 +1,19 @@
 """Every estimate of a slice: against the formulas' own functions on arrays that the test gathers itself."""
 
+from collections import defaultdict
+
 import numpy as np
 import pytest
-from scipy import stats
 
 from labelapp.atlas.models import Direction
+from labelapp.figures.census import added
 from labelapp.figures.estimates import estimates, resolve
 from labelapp.figures.query import Query
-from labelapp.judgements.services import judge_ensure
+from labelapp.judgements.models import Judgement
+from labelapp.judgements.services import Draft, judge_ensure, judgements_record_new, verdicts_by_rule
 from labelapp.labelling.models import Item, Project
 from labelapp.review.services import adjudicate
+from labelapp.statistics.clusters import clustered_share
 from tests.factories import DirectionFactory, MatrixFactory
 from tests.figures.conftest import NO, UNPARSED, UNSURE, YES, Census
 
@@ -62,7 +66,7 @@ def test_what_is_recommended_says_why_and_gains(owner):
     found = estimates(query_of(census.project(owner, n=60)))
     assert found.recommended.estimate.method == "stratified Beta" and "fewer than 200" in found.why
     assert found.recommended.source == "corrected" and found.recommended.estimate.gain > 1
-    assert found.n_labels == 60 and sum(found.census) == 160 and 0 < found.correlation < 1
+    assert found.n_labels == 60 and found.census.total == 160 and 0 < found.correlation < 1
 
 
 def test_the_two_ends_of_a_vector_are_kept_together(owner, census):
@@ -70,13 +74,39 @@ def test_the_two_ends_of_a_vector_are_kept_together(owner, census):
     found = estimates(query_of(project, index="0-9"))
     assert "keeps them together" in found.why
     alone = by_method(found)["machine alone"]
-    n = 4 * 10 * 2
-    yes = found.census.interpretable
-    half = stats.norm.ppf(0.975)
-    p, m = yes / n, n / 2  # vectors, as if the two ends always agreed
-    centre = (p + half**2 / (2 * m)) / (1 + half**2 / m)
-    spread = half * np.sqrt(p * (1 - p) / m + half**2 / (4 * m * m)) / (1 + half**2 / m)
-    assert alone.interval == pytest.approx((centre - spread, centre + spread))
+    by_key = {it.pk: it for it in Direction.objects.filter(index__lt=10)}
+    said = [float(census.said[pk]) for pk in by_key]
+    vectors = [(it.matrix_id, it.index) for it in by_key.values()]
+    expected = clustered_share(said, vectors)
+    assert (alone.value, *alone.interval) == pytest.approx((expected.value, expected.low, expected.high))
+
+
+@pytest.mark.parametrize("rule", ["labeler", "both_specific"])
+def test_vectors_are_counted_alike_in_summaries_and_within_matrices(census, rule):
+    """Answers of two ends that go together, some without a yes or no, some of one end alone."""
+    machine = judge_ensure(type="prompt", name="pairs", parameters={"pairs": 1})
+    verifier = judge_ensure(type="prompt", name="verifier", parameters={"pairs": 2})
+    rng = np.random.default_rng(4)
+    pks = [pk for pk in census.said if rng.random() < 0.8]
+    labels = [str(it) for it in rng.choice(["animals", "nouns"], len(pks))]
+    said = [str(it) for it in rng.choice(["interpretable", "not_interpretable", "unsure"], len(pks), p=[0.6, 0.3, 0.1])]
+    judgements_record_new(
+        judge=machine,
+        source="run:2",
+        drafts=[Draft(pk, verdict, label) for pk, verdict, label in zip(pks, said, labels, strict=True)],
+        verifier=verifier,
+        verifications={pk: str(rng.choice(["yes", "no", "unparsed"], p=[0.7, 0.2, 0.1])) for pk in pks},
+    )
+    query = Query(model=("tiny",), judge=machine.pk, rule=rule)
+    whole, inside = estimates(query).census, estimates(query.change(index="0-99")).census
+    assert whole == inside
+    standing = Judgement.objects.filter(judge=machine).select_related("direction").prefetch_related("verifications")
+    ends = defaultdict(list)
+    for row in standing:
+        ends[row.direction.matrix_id, row.direction.index].append(str(verdicts_by_rule(row)[rule]))
+    pairs = [it.count(YES) for it in ends.values() if len(it) == 2 and set(it) <= {YES, NO}]
+    assert (whole.ends_both, whole.ends_one, whole.ends_none) == tuple(pairs.count(it) for it in (2, 1, 0))
+    assert min(pairs.count(it) for it in (2, 1, 0)) > 0
 
 
 def test_a_selection_within_matrices_counts_judgements_and_agrees_with_the_summaries(owner, census):
@@ -84,7 +114,8 @@ def test_a_selection_within_matrices_counts_judgements_and_agrees_with_the_summa
     ends = [estimates(Query(model=("tiny",), sign=sign)).census for sign in "+-"]
     indices = [estimates(Query(model=("tiny",), index=text)).census for text in ("0-9", "10-19")]
     for parts in (ends, indices):
-        assert [sum(column) for column in zip(*parts, strict=True)] == list(whole.census)
+        assert added(parts).verdicts == whole.census.verdicts
+    assert added(ends).ends_both == 0 and added(indices) == whole.census
 
 
 def test_the_census_is_what_the_design_drew_from(owner, census):
@@ -93,8 +124,8 @@ def test_the_census_is_what_the_design_drew_from(owner, census):
     Census(name="other", seed=5)
     late = MatrixFactory(model=census.model, circuit="ov", head=0, layer=3, address="ov.3.0")
     census.judged(late, 5)
-    assert sum(estimates(query_of(project)).census) == 160
-    assert sum(estimates(Query(judge=census.judge.pk)).census) == 330
+    assert estimates(query_of(project)).census.total == 160
+    assert estimates(Query(judge=census.judge.pk)).census.total == 330
 
 
 def test_without_people_the_machine_stands_alone(owner, census):
@@ -239,7 +270,7 @@ def test_vectors_need_a_project_that_draws_vectors(owner, census):
     assert either.n_labels == both.n_labels == 30
     assert sum(it.human for it in either.sample.rows) == sum(map(any, pairs.values()))
     assert sum(it.human for it in both.sample.rows) == sum(map(all, pairs.values()))
-    assert sum(either.census) == 80 and either.census.interpretable > both.census.interpretable
+    assert either.census.total == 80 and either.census.interpretable > both.census.interpretable
 
 
 def test_layers_as_a_sample_need_ten(owner):

@@ -18,7 +18,7 @@ from labelapp.figures.estimates import (
     machine_estimate,
 )
 from labelapp.figures.kinds.base import Computed, Kind, Point, counted, estimated, inputs_of
-from labelapp.figures.kinds.series import CONSERVATIVE, NOTHING
+from labelapp.figures.kinds.series import NOTHING, OVER_VECTORS
 from labelapp.figures.people import NOT_JUDGED, Sample, sample_of
 from labelapp.figures.query import UNITS
 from labelapp.figures.words import percent
@@ -53,7 +53,7 @@ def compute(resolved: Resolved) -> Computed:
         )
     changed = changes(points)
     notes = [
-        CONSERVATIVE,
+        OVER_VECTORS,
         "A conclusion holds where the whole interval lies on its side, and is open where it does not.",
     ]
     if len(rules) == 1:
@@ -78,7 +78,7 @@ def _points(resolved: Resolved, counts: Counts, sample: Sample, layers: Mapping[
         return machine_estimate(query, added([it for place, it in counts.items() if chosen(place)]))
 
     whole = added(list(counts.values()))
-    if not sum(whole):
+    if not whole.total:
         return []
     place = Point(MACHINE, rule=rule.identifier)
     found = [counted(replace(place, name=FRACTION), machine_estimate(query, whole), whole)]

@@ -31,10 +31,7 @@ NOTHING = (
     "Nothing of this selection is judged yet. Start the offline baseline on the runs page (it takes seconds and no "
     "language model), or judge a sample yourself: Label."
 )
-CONSERVATIVE = (
-    "A machine's interval is for what its census stands for, and takes the two ends of a vector as one observation: "
-    "at least as wide as need be."
-)
+OVER_VECTORS = "A machine's interval is for what its census stands for, and keeps the two ends of a vector together."
 FEW_LABELS = "Where fewer than 10 labels of people fall, no estimate of theirs is drawn; the table says so."
 COMMON_FILTERS = ("model", "circuit", "sign", "judge", "rule", "project", "truth", "unit")
 
@@ -44,7 +41,7 @@ def place_points(
 ) -> list[Point]:
     """What the machine, people and both together say of one place; only what has something to say."""
     query, found = resolved.query, []
-    if sum(tally):
+    if tally.total:
         machine = machine_estimate(query.change(estimand="census"), tally)
         found.append(counted(_of(place, MACHINE), machine, tally))
     if not sample.rows:
@@ -52,7 +49,7 @@ def place_points(
     person = estimated(_of(place, PERSON), person_estimate(rows, sample))
     found.append(_with_yes(person, rows))
     comparable = [it for it in rows if it.machine != NOT_JUDGED]
-    if sum(tally) and sample.knows_census:
+    if tally.total and sample.knows_census:
         corrected = corrected_estimate(comparable, tally, sample).recommended
         found.append(_with_yes(estimated(_of(place, CORRECTED), corrected), comparable))
     return found
@@ -77,7 +74,7 @@ def gathered(resolved: Resolved, by: Sequence[str]) -> tuple[dict[Place, Tally],
 
 
 def series_notes(resolved: Resolved, sample: Sample, *more: str) -> list[str]:
-    found = [CONSERVATIVE, *more]
+    found = [OVER_VECTORS, *more]
     if sample.rows and not sample.knows_census:
         found.append(NO_SELECTION)
     if sample.rows:
