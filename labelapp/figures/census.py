@@ -159,7 +159,7 @@ def _pairs(of: Slice, judge: Judge, rule: Rule, by: Sequence[str]) -> list[tuple
     if any(len(set(it.signs)) == 1 for it in of.selections):
         return []
     other = "direction__matrix__directions"
-    same = {f"{other}__{name}": F(f"direction__{name}") for name in ("side", "index")}
+    same: dict[str, Any] = {f"{other}__{name}": F(f"direction__{name}") for name in ("side", "index")}
     its = {"judge": judge, "current": True, "subject": Subject.DIRECTION}
     same |= {f"{other}__sign": "-"} | {f"{other}__judgements__{name}": value for name, value in its.items()}
     rows = direction_answers(of, judge).filter(direction__sign="+").filter(**same)

@@ -10,6 +10,8 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from labelapp.figures.census import (
     LAYER,
     MODEL,
@@ -177,7 +179,7 @@ def corrected_estimate(rows: Sequence[Labelled], whole: Tally, sample: Sample) -
 def person_estimate(rows: Sequence[Labelled], sample: Sample) -> Estimate:
     """People alone: Wilson's interval, over vectors where both ends of some are there, Hájek's where π differs."""
     from labelapp.statistics.clusters import clustered_share
-    from labelapp.statistics.fraction import MINIMUM
+    from labelapp.statistics.fraction import HUMAN_OVER, MINIMUM, over_vectors
     from labelapp.statistics.weighting import ipw_human
 
     name, n = "human only (Wilson)", len(rows)
@@ -185,11 +187,14 @@ def person_estimate(rows: Sequence[Labelled], sample: Sample) -> Estimate:
         return Estimate(name, n, why=TOO_FEW.format(n=n, least=MINIMUM))
     verdicts = [float(it.human) for it in rows]
     if not sample.has_equal_pi:
-        return ipw_human(verdicts, [it.pi * sample.completion for it in rows])
+        probability = np.array([it.pi * sample.completion for it in rows])
+        found = ipw_human(verdicts, probability)
+        residual = np.array(verdicts) - (found.value or 0.0)
+        return over_vectors(found, residual, 1 / probability, [it.vector for it in rows])
     if len({it.vector for it in rows}) == n:
         return human_only(verdicts)
     share = clustered_share(verdicts, [it.vector for it in rows])
-    return Estimate("human only (Wilson, vectors)", n, share.value, share.low, share.high, tuning=0.0)
+    return Estimate(HUMAN_OVER, n, share.value, share.low, share.high, share.effective_n, 0.0)
 
 
 def machine_estimate(query: Query, whole: Tally, counts: Mapping[Place, Tally] | None = None) -> Estimate:
@@ -276,7 +281,8 @@ def _over_layers(rows: Sequence[Labelled], counts: Mapping[Place, Tally], sample
 
 def _from_elsewhere(query: Query, whole: Tally, resolved: Resolved) -> list[Line]:
     """Rogan and Gladen's estimate, where another project calibrates the machine."""
-    from labelapp.statistics.weighting import rogan_gladen
+    from labelapp.statistics.clusters import clustered_share
+    from labelapp.statistics.weighting import rogan_gladen_over
 
     if not query.calibration or query.calibration in (NONE, query.project) or not whole.n:
         return []
@@ -284,10 +290,15 @@ def _from_elsewhere(query: Query, whole: Tally, resolved: Resolved) -> list[Line
     if project is None or resolved.judge is None or resolved.rule is None:
         return []
     rows = sample_of(Query(truth=query.truth), project, resolved.judge, resolved.rule).rows
-    pairs = Counter((it.human, code(it.machine)) for it in rows if code(it.machine) in (0, 1))
-    yes, no = pairs[True, 1] + pairs[True, 0], pairs[False, 1] + pairs[False, 0]
-    found = rogan_gladen(whole.interpretable / whole.n, whole.n, pairs[True, 1], yes, pairs[False, 0], no)
-    return [Line(CORRECTED, found)]
+    told = [it for it in rows if code(it.machine) in (0, 1)]
+    right = {
+        human: clustered_share(
+            [code(it.machine) == int(human) for it in told if it.human is human],
+            [it.vector for it in told if it.human is human],
+        )
+        for human in (True, False)
+    }
+    return [Line(CORRECTED, rogan_gladen_over(whole.share, right[True], right[False]))]
 
 
 def _source(estimate: Estimate) -> str:

@@ -70,7 +70,8 @@ def claims(model: Model | None = None, *, viewer: User | None = None) -> list[Cl
     for row in _sums(model):
         group = groups[row["matrix__model_id"], row["judge_id"], row["rule"]]
         place = (row["matrix__model_id"], row["matrix__circuit"], row["matrix__layer"])
-        group.append(Cell(*place[1:], *(row[name] for name in COUNTS), hidden[place]))
+        counts = (row["yes"], row["no"], row["open"], row["both"], row["one"], row["none"])
+        group.append(Cell(place[1], place[2], *counts, hidden[place]))
     judges = Judge.objects.in_bulk({judge_id for _, judge_id, _ in groups})
     holdings = {holding.model.pk: holding for holding in models_with_holdings()}
     return [

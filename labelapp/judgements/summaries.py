@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.db import connection, transaction
 from django.db.models import F, Field, Model, OuterRef, QuerySet, Subquery
@@ -26,7 +26,7 @@ class Standing(NamedTuple):
     judge_type: str
     matrix: int
     side: str
-    index: int
+    place: int  # the vector's index
     sign: str
     verdict: str
     label: str
@@ -57,7 +57,7 @@ def pairs_of(rows: Iterable[Standing]) -> Counter[Cell]:
     """How many vectors of one machine are in each column of PAIRS."""
     ends: dict[tuple[int, str, int], dict[str, Standing]] = defaultdict(dict)
     for row in rows:
-        ends[row.matrix, row.side, row.index][row.sign] = row
+        ends[row.matrix, row.side, row.place][row.sign] = row
     counts: Counter[Cell] = Counter()
     for (matrix, *_), said in ends.items():
         by_rule = [it.by_rule for it in said.values()]
@@ -107,7 +107,7 @@ def summaries_add(judge_id: int, counts: Mapping[Cell, int]) -> None:
         f"DO UPDATE SET {', '.join(f'{it} = {table}.{it} + EXCLUDED.{it}' for it in columns)}"
     )
     cells = sorted({(matrix_id, rule) for matrix_id, rule, _ in counts})  # one order for all writers
-    rows = [
+    rows: list[tuple[Any, ...]] = [
         (matrix_id, judge_id, rule, *(counts.get((matrix_id, rule, it), 0) for it in COLUMNS))
         for matrix_id, rule in cells
     ]

@@ -27,6 +27,7 @@ class Share:
     value: float | None = None
     low: float | None = None
     high: float | None = None
+    effective_n: float | None = None  # as many independent items would be as exact
 
 
 def clustered_share(yes: ArrayLike, clusters: Sequence[Hashable]) -> Share:
@@ -41,7 +42,7 @@ def clustered_share(yes: ArrayLike, clusters: Sequence[Hashable]) -> Share:
         return Share(0, 0, 0)
     p = float(says.mean())
     variance = p * (1 - p) / n if m == n else clustered_variance((says - p) / n, codes, m)
-    return Share(int(says.sum()), n, m, p, *interval_of(p, n, m, variance))
+    return Share(int(says.sum()), n, m, p, *interval_of(p, n, m, variance), effective_size(p, n, m, variance))
 
 
 def share_of_pairs(yes: int, n: int, pairs: tuple[int, int, int]) -> Share:
@@ -65,7 +66,7 @@ def share_of_pairs(yes: int, n: int, pairs: tuple[int, int, int]) -> Share:
     squares = alone_yes * (1 - p) ** 2 + (alone - alone_yes) * p**2
     squares += both * (2 - 2 * p) ** 2 + one * (1 - 2 * p) ** 2 + none * (2 * p) ** 2
     variance = p * (1 - p) / n if m == n else squares / n**2 * m / (m - 1) if m > 1 else None
-    return Share(yes, n, m, p, *interval_of(p, n, m, variance))
+    return Share(yes, n, m, p, *interval_of(p, n, m, variance), effective_size(p, n, m, variance))
 
 
 def clustered_variance(influence: ArrayLike, codes: NDArray[np.intp], m: int) -> float | None:
@@ -81,19 +82,21 @@ def clustered_variance(influence: ArrayLike, codes: NDArray[np.intp], m: int) ->
 
 
 def interval_of(p: float, n: int, m: int, variance: float | None) -> tuple[float, float]:
-    """Wilson's interval of a share p whose variance is known, over n items in m clusters.
+    """Wilson's interval of a share p whose variance is known, over n items in m clusters: with `effective_size`."""
+    effective = effective_size(p, n, m, variance)
+    return wilson_interval(min(p * effective, effective), effective)
 
-    The effective sample size is p (1 - p) / variance, and no more than n. At 0 and 1, where nothing varies, it is the
-    number of clusters; with one cluster it is 1.
+
+def effective_size(p: float, n: int, m: int, variance: float | None) -> float:
+    """p (1 - p) / variance, and no more than n. At 0 and 1, where nothing varies, it is the number of clusters; with
+    one cluster it is 1.
     """
     spread = p * (1 - p)
     if variance is None:
-        effective = 1.0
-    elif spread == 0:
-        effective = float(m)
-    else:
-        effective = float(n) if variance * n <= spread else max(spread / variance, 1.0)
-    return wilson_interval(min(p * effective, effective), effective)
+        return 1.0
+    if spread == 0:
+        return float(m)
+    return float(n) if variance * n <= spread else max(spread / variance, 1.0)
 
 
 def cluster_codes(clusters: Sequence[Hashable], n: int) -> tuple[NDArray[np.intp], int]:

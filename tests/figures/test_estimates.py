@@ -194,7 +194,7 @@ def test_what_the_machine_did_not_parse_is_a_stratum(owner):
     census.truth |= {it.pk: True for it in ends}
     found = estimates(query_of(census.project(owner, n=100)))
     assert found.census.unparsed == 20 and found.recommended.estimate.method == "stratified Beta"
-    assert "gave no verdict" in by_method(found)["PPI++"].why
+    assert "count as no in this formula" in by_method(found)["PPI++"].why
 
 
 def test_unequal_probabilities_weigh(owner):

@@ -215,7 +215,7 @@ def indices_sentence(resolved: Resolved, points: Sequence[Point], sample: Sample
 
 
 def indices_spec(computed: Computed, resolved: Resolved) -> dict[str, Any]:
-    title = "Direction index (0 is the largest singular value)"
+    title = "Direction index (0: largest singular value)"
     return plots.series_spec(computed.points, x="index", x_title=title, unit=UNITS[resolved.query.unit])
 
 

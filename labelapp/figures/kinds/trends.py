@@ -68,7 +68,8 @@ def compute(resolved: Resolved) -> Computed:
         points = [*found, *points]
     resolved.progress(90)
     if left_out := len(sample.rows) - len(rows):
-        notes.append(f"{left_out:,} labels are left out: of another place, or without a yes or no of the machine.")
+        words = "1 label is" if left_out == 1 else f"{left_out:,} labels are"
+        notes.append(f"{words} left out: of another place, or without a yes or no of the machine.")
     notes.append("The slope is of the best straight line, also where the fraction does not follow one.")
     points = [it for it in points if it is not None]
     return Computed(
