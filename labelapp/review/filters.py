@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Q
 from django.utils.http import urlencode
 
 from labelapp.atlas.keys import CIRCUITS
@@ -75,10 +75,7 @@ class Filters:
         if self.state:
             found &= Q(is_decided=self.state == "decided")
         if self.judge:
-            judged = Judgement.objects.filter(direction=OuterRef("direction"), judge=self.judge, current=True)
-            if Judge.objects.filter(pk=self.judge, type=Judge.Type.PERSON).exists():
-                judged = judged.filter(source__in=[it.source for it in projects])
-            found &= Q(Exists(judged))
+            found &= Q(judges__holds=[self.judge])
         if self.cell:
             found &= Q(cells__in=[cells for cells in range(MOST_CELLS) if cells & CELL_BITS[self.cell]])
         if self.audit:

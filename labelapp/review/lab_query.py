@@ -7,7 +7,7 @@ how many vectors are alike. So what is read grows with the kinds of vectors, not
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,6 +48,7 @@ class Words:
 
     head: str
     parameters: Sequence[Any]
+    n_judges: int
 
     def kinds(self) -> list[tuple[list[str], int]]:
         """The words of a vector's ends, and how many vectors are so: one statement."""
@@ -60,16 +61,24 @@ class Words:
         )
         return [([word for word in (first, second) if word is not None], n) for first, second, n in rows]
 
-    def differing(self, places: Sequence[int], *, after: int, limit: int) -> list[tuple[int, str]]:
-        """Directions on which two of the judges at these places say yes and no, by id behind `after`: id and word."""
-        letters = [f"substr(word, {place + 2}, 1)" for place in places]
+    def differing(self, *, after: int = 0, limit: int) -> list[tuple[int, str]]:
+        """Directions on which two of the judges say yes and no, by id behind `after`: id and word."""
+        statement, parameters = self._differing(after)
+        return [(pk, word) for pk, word in _fetched(f"{statement} LIMIT %s", [*parameters, limit])]
+
+    def differing_all(self, size: int) -> Iterator[list[tuple[int, str]]]:
+        """All of them in chunks of a size, in the order of their ids: one statement, read as it comes."""
+        with connection.chunked_cursor() as cursor:
+            cursor.execute(*self._differing(0))
+            while rows := cursor.fetchmany(size):
+                yield [(pk, word) for pk, word in rows]
+
+    def _differing(self, after: int) -> tuple[str, Sequence[Any]]:
+        letters = [f"substr(word, {place + 2}, 1)" for place in range(self.n_judges)]
         says = [" OR ".join(f"{it} = '{letter}'" for it in letters) for letter in (YES, NO)]
-        rows = _fetched(
-            f"""{self.head} SELECT direction_id, word FROM worded
-            WHERE direction_id > %s AND ({says[0]}) AND ({says[1]}) ORDER BY direction_id LIMIT %s""",
-            [*self.parameters, after, limit],
-        )
-        return [(pk, word) for pk, word in rows]
+        statement = f"""{self.head} SELECT direction_id, word FROM worded
+            WHERE direction_id > %s AND ({says[0]}) AND ({says[1]}) ORDER BY direction_id"""
+        return statement, [*self.parameters, after]
 
 
 def set_words(truth: int, part: str, judges: Mapping[int, str], without: Collection[int] = ()) -> Words:
@@ -104,7 +113,7 @@ def _words(reference: str, parameters: Sequence[Any], judges: Mapping[int, str],
       LEFT JOIN said ON said.direction_id = r.direction_id
       {left_out} GROUP BY r.direction_id, d.matrix_id, d.side, d."index", r.truth
     )"""
-    return Words(head, [*parameters, *sorted(without)])
+    return Words(head, [*parameters, *sorted(without)], len(judges))
 
 
 def _fetched(statement: str, parameters: Sequence[Any]) -> list[Any]:

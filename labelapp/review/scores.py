@@ -22,6 +22,7 @@ from django.db import connection, transaction
 from django.db.models import OuterRef, Subquery
 
 from labelapp.labelling.models import Item, Project
+from labelapp.review.fields import ids_of_sql, ids_read
 from labelapp.review.models import Disagreement
 
 BATCH = 5000  # ids of one statement
@@ -29,13 +30,13 @@ BATCH = 5000  # ids of one statement
 CELL_BITS = {"meaning-yes": 1, "meaning-no": 2, "none-yes": 4, "none-no": 8}
 COLUMNS = (
     "item_id", "project_id", "direction_id", "matrix_id", "sign", "is_open", "n_judged", "is_decided", "people",
-    "people_machine", "machine", "cells", "people_yes", "people_no", "ruled_yes", "ruled_no", "weight", "uncertainty",
-    "score",
+    "people_machine", "machine", "cells", "judges", "people_yes", "people_no", "ruled_yes", "ruled_no", "weight",
+    "uncertainty", "score",
 )  # fmt: skip
 FLAGS = ("is_open", "is_decided", "people", "people_machine", "machine")
 
 # By item: what stands on it and counts (of people what they said in its project), then counts, then shares.
-# `{which}` narrows the items i.
+# `{which}` narrows the items i; `{judges}` are those that said something which counts.
 _COUNTED = """
 WITH said AS MATERIALIZED (
   SELECT i.id AS item_id, i.project_id, i.direction_id, i.is_open, i.n_judged, i.inclusion_probability,
@@ -65,6 +66,7 @@ WITH said AS MATERIALIZED (
     max(CASE WHEN verdict = 'not_interpretable' AND answer = 'yes' THEN 1 ELSE 0 END) AS none_yes,
     max(CASE WHEN verdict = 'not_interpretable' AND answer = 'no' THEN 1 ELSE 0 END) AS none_no,
     count(DISTINCT CASE WHEN verdict IN ('interpretable', 'not_interpretable') THEN judge_id END) AS weight,
+    {judges} AS judges,
     sum(CASE WHEN is_person THEN 0.0 WHEN verdict = 'interpretable' AND (answer IS NULL OR answer = 'yes') THEN 1.0
       WHEN verdict = 'interpretable' OR answer = 'yes' THEN 0.5 ELSE 0.0 END) AS machine_yes,
     sum(CASE WHEN is_person THEN 0.0 WHEN verdict = 'not_interpretable' AND (answer IS NULL OR answer = 'no') THEN 1.0
@@ -85,7 +87,7 @@ WITH said AS MATERIALIZED (
 _ROWS = """
 SELECT w.item_id, w.project_id, w.direction_id, d.matrix_id, d.sign, w.is_open, w.n_judged,
   EXISTS (SELECT 1 FROM review_adjudication a WHERE a.item_id = w.item_id AND a.current),
-  people, people_machine, machine, meaning_yes + 2 * meaning_no + 4 * none_yes + 8 * none_no,
+  people, people_machine, machine, meaning_yes + 2 * meaning_no + 4 * none_yes + 8 * none_no, judges,
   people_yes, people_no, ruled_yes, ruled_no, weight, CAST(COALESCE(4 * p * (1 - p), 0) AS double precision),
   {score}
 FROM weighed w
@@ -134,7 +136,7 @@ def scored(item_ids: Collection[int]) -> list[Disagreement]:
     if not ids:
         return []
     which = _among(len(ids))
-    statement = _COUNTED.format(which=which) + _ROWS.format(score=_SCORE) + "ORDER BY w.item_id"
+    statement = _counted(which) + _ROWS.format(score=_SCORE) + "ORDER BY w.item_id"
     with connection.cursor() as cursor:
         cursor.execute(statement, ids)
         rows = cursor.fetchall()
@@ -166,25 +168,31 @@ def _verify(project: Project, ids: Sequence[int], *, repair: bool) -> list[str]:
 
 def _compared(row: Disagreement) -> tuple[Any, ...]:
     """Two sums of the same numbers in another order may differ in the last digits."""
-    exact = tuple(getattr(row, name) for name in COLUMNS[:-2])
-    return (*exact, round(row.uncertainty, 9), float(f"{row.score:.9g}"))
+    exact = tuple(getattr(row, name) for name in COLUMNS[:-2] if name != "judges")
+    return (*exact, *row.judges, round(row.uncertainty, 9), float(f"{row.score:.9g}"))
 
 
 def _row(values: dict[str, Any]) -> Disagreement:
-    """SQLite gives flags as numbers."""
+    """SQLite gives flags as numbers, and judges as text."""
+    values["judges"] = ids_read(values["judges"])
     return Disagreement(**{name: bool(value) if name in FLAGS else value for name, value in values.items()})
 
 
 def _write(which: str, parameters: Sequence[int]) -> None:
     changes = ", ".join(f"{name} = EXCLUDED.{name}" for name in COLUMNS[1:])
     statement = (
-        _COUNTED.format(which=which)
+        _counted(which)
         + f"INSERT INTO review_disagreement ({', '.join(COLUMNS)})"
         + _ROWS.format(score=_SCORE_OF_DIFFERING)
         + f"WHERE {_KEPT} ON CONFLICT (item_id) DO UPDATE SET {changes}"
     )
     with connection.cursor() as cursor:
         cursor.execute(statement, parameters)
+
+
+def _counted(which: str) -> str:
+    said = "CASE WHEN verdict IS NOT NULL THEN judge_id END"
+    return _COUNTED.format(which=which, judges=ids_of_sql(connection.vendor, said))
 
 
 def _among(n: int) -> str:

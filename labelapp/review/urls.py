@@ -15,6 +15,7 @@ urlpatterns = [
     path("<slug:slug>/aggregation/", aggregation_views.aggregation, name="aggregation"),
     path("<slug:slug>/aggregation/start/", aggregation_views.start, name="aggregate"),
     path("<slug:slug>/lab/", lab_views.prompt_lab, name="lab"),
+    path("<slug:slug>/lab/compute/", lab_views.lab_compute, name="lab_compute"),
     path("<slug:slug>/truth/", truth_views.truths, name="truths"),
     path("<slug:slug>/truth/freeze/", truth_views.freeze, name="freeze"),
     path("<slug:slug>/truth/<slug:name>/<int:version>/", truth_views.truth, name="truth"),

@@ -12,53 +12,17 @@ from labelapp.exchange.subjects import ExportError, subject_get, subjects_listed
 from labelapp.jobs.services import job_create
 from labelapp.judgements.models import Judgement
 from labelapp.judgements.rules import Answers, rule_for
-from labelapp.judgements.services import Draft, judge_ensure, judgement_record, judgements_record_new
+from labelapp.judgements.services import Draft, judge_ensure, judgement_record
 from labelapp.review.lab import Reference, differing, judges_of_reference, lab
-from labelapp.review.services import adjudicate
 from labelapp.review.truth import truth_freeze
 from labelapp.review.truth_rules import truth_rule
 from labelapp.statistics.contrasts import paired_judges
-from tests.factories import DirectionFactory, MatrixFactory, cast_project
+from tests.factories import DirectionFactory, MatrixFactory
+from tests.review.conftest import said
 from workers.llm.prompts import prompt_from_mapping
 
 pytestmark = pytest.mark.django_db
 YES, NO = "interpretable", "not_interpretable"
-
-
-@pytest.fixture
-def many(owner, reviewer, annotator):
-    """30 vectors with both ends, each end decided: every third is no."""
-    project = cast_project(owner, reviewer, annotator, n=30, overlap=1)
-    matrix = project.items.first().direction.matrix
-    for position, direction in enumerate(list(matrix.directions.all())):
-        other = DirectionFactory(
-            matrix=matrix, index=direction.index, sign="-", tokens=[f"word{position}of{n}" for n in range(10)]
-        )
-        project.items.create(direction=other, position=100 + position, inclusion_probability=1)
-    for n, item in enumerate(project.items.select_related("project", "direction").order_by("direction_id")):
-        adjudicate(item=item, user=owner, verdict=NO if n % 3 == 0 else YES)
-    return project
-
-
-def said(judge, directions, verdict_of, answer_of=None, source="run:1"):
-    drafts = [Draft(it.pk, verdict) for n, it in enumerate(directions) if (verdict := verdict_of(n))]
-    verifier = judge_ensure(type="prompt", name="verifier", parameters={"verifier": 1}) if answer_of else None
-    answers = {it.pk: answer for n, it in enumerate(directions) if answer_of and (answer := answer_of(n))}
-    judgements_record_new(judge=judge, source=source, drafts=drafts, verifier=verifier, verifications=answers)
-
-
-@pytest.fixture
-def judges(many):
-    """A baseline that is wrong on each fifth; a labeler with a verifier, with gaps of every kind."""
-    directions = [it.direction for it in many.items.select_related("direction").order_by("direction_id")]
-    one, two = (judge_ensure(type="prompt", name=name, parameters={"name": name}) for name in ("one", "two"))
-    said(one, directions, lambda n: (YES if n % 3 else NO) if n % 5 else (NO if n % 3 else YES))
-    said(
-        two, directions,
-        lambda n: "" if n == 7 else "failed" if n == 8 else "unparsed" if n == 9 else YES if n % 4 else NO,
-        lambda n: "" if n % 4 == 0 else "unparsed" if n == 10 else "no" if n % 6 == 1 else "yes",
-    )  # fmt: skip
-    return one, two
 
 
 def by_hand(project, judge, part=None, has_verifier=False):
