@@ -19,8 +19,9 @@ from labelapp.figures.census import (
     Slice,
     added,
     census,
-    machines,
+    machine_usual,
     rule_chosen,
+    with_rest,
 )
 from labelapp.figures.people import NO_SELECTION, NOT_JUDGED, Labelled, Sample, project_slice, sample_of
 from labelapp.figures.query import CENSUS, ENDS, NONE, Query
@@ -101,7 +102,7 @@ def resolve(query: Query) -> Resolved:
     if query.judge:
         judge = Judge.objects.filter(pk=query.judge).exclude(type=Judge.Type.PERSON).first()
     else:
-        judge = next(iter(machines(of)), None)
+        judge = machine_usual(of)
     return Resolved(query, of, judge, rule_chosen(judge, query.rule) if judge else None, project)
 
 
@@ -116,6 +117,7 @@ def estimates_of(resolved: Resolved) -> Estimates:
     counts: dict[Place, Tally] = {}
     if judge and rule:
         counts = census(resolved.of, judge, rule, (MODEL, LAYER), query.unit)
+        counts = with_rest(counts, resolved.of, (MODEL, LAYER), query.unit)
     sample = sample_of(query, resolved.project, judge, rule) if resolved.project else Sample()
     whole = added(list(counts.values()))
     machine = Line(MACHINE, machine_estimate(query, whole, counts))
@@ -123,7 +125,7 @@ def estimates_of(resolved: Resolved) -> Estimates:
     if not sample.rows:
         why = sample.refusal if resolved.project else "No project is chosen, so no person's verdict takes part."
         net = Line(MACHINE, net_estimate(machine.estimate, control.estimate))
-        return Estimates(resolved, counts, sample, machine, why, [], control, net)
+        return Estimates(resolved, counts, sample, machine, why, [], control, net, notes=partly_notes(whole))
     return _with_people(resolved, sample, counts, machine, control)
 
 
@@ -132,10 +134,8 @@ def _with_people(
 ) -> Estimates:
     query, whole = resolved.query, added(list(counts.values()))
     is_comparable = whole.n and sample.knows_census
-    rows = [it for it in sample.rows if it.machine != NOT_JUDGED] if is_comparable else []
-    notes = []
-    if rows and len(rows) < len(sample.rows):
-        notes.append(f"{len(sample.rows) - len(rows)} labels lie on directions that the machine has not judged.")
+    rows = comparable(sample.rows, whole) if is_comparable else []
+    notes = partly_notes(whole)
     person = Line(PERSON, person_estimate(sample.rows, sample))
     others = [machine]
     correlation = None
@@ -160,6 +160,21 @@ def _with_people(
     return Estimates(
         resolved, counts, sample, recommended, why, others, control, Line(recommended.source, net), correlation, notes
     )
+
+
+def comparable(rows: Sequence[Labelled], whole: Tally) -> list[Labelled]:
+    """The labels that a correction takes: all, where what the machine has not judged is counted, else those it has."""
+    return [it for it in rows if whole.not_judged or it.machine != NOT_JUDGED]
+
+
+def partly_notes(whole: Tally) -> list[str]:
+    if not whole.not_judged:
+        return []
+    size = whole.total + whole.not_judged
+    return [
+        f"The machine has judged {whole.total:,} of {size:,}: its own share is of these alone, and in a corrected "
+        "estimate the others are a stratum of their own."
+    ]
 
 
 def corrected_estimate(rows: Sequence[Labelled], whole: Tally, sample: Sample) -> FractionEstimate:
@@ -247,10 +262,11 @@ def net_estimate(fraction: Estimate, control: Estimate) -> Estimate:
 
 
 def strata(whole: Tally) -> dict[Hashable, int]:
-    """The census as `fraction_estimate` takes it: 1, 0 and the machine's other answers."""
+    """The census as `fraction_estimate` takes it: 1, 0, the machine's other answers, and what it has not judged."""
     counts: Counter[Hashable] = Counter()
     for verdict, n in zip(Verdict.values, whole.verdicts, strict=True):
         counts[code(verdict)] += n
+    counts[NOT_JUDGED] += whole.not_judged
     return {kind: n for kind, n in counts.items() if n}
 
 
@@ -267,13 +283,12 @@ def _over_layers(rows: Sequence[Labelled], counts: Mapping[Place, Tally], sample
             "Layers as a sample need items that were drawn with equal probability; choose this census as the estimand."
         )
         return Line(CORRECTED, Estimate(name, len(rows), why=why)), why
-    two_valued = [it for it in rows if code(it.machine) in (0, 1)]
     found = counted_over_layers(
-        [float(it.human) for it in two_valued],
-        [float(code(it.machine)) for it in two_valued],  # type: ignore[arg-type]
-        [(it.model, it.layer) for it in two_valued],
+        [float(it.human) for it in rows],
+        [float(code(it.machine) == 1) for it in rows],
+        [(it.model, it.layer) for it in rows],
         {place: it.interpretable for place, it in counts.items()},
-        {place: it.n for place, it in counts.items() if it.n},
+        {place: it.total + it.not_judged for place, it in counts.items() if it.total + it.not_judged},
     )
     why = "Layers were drawn again, whole, with their labels and their part of the census."
     return Line(CORRECTED, found), found.why or why

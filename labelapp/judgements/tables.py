@@ -29,7 +29,7 @@ Place = tuple[Any, ...]
 
 class Tally(NamedTuple):
     """How many directions have each verdict under one rule; `ends_…` count the vectors that have a yes or no on both
-    ends, by how many of these are interpretable.
+    ends, by how many of these are interpretable. `not_judged` is known only where somebody counted what is stored.
     """
 
     interpretable: int = 0
@@ -40,6 +40,7 @@ class Tally(NamedTuple):
     ends_both: int = 0
     ends_one: int = 0
     ends_none: int = 0
+    not_judged: int = 0
 
     @property
     def verdicts(self) -> tuple[int, ...]:

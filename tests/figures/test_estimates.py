@@ -5,7 +5,7 @@ from collections import defaultdict
 import numpy as np
 import pytest
 
-from labelapp.atlas.models import Direction
+from labelapp.atlas.models import Direction, Matrix
 from labelapp.figures.census import added
 from labelapp.figures.estimates import estimates, resolve
 from labelapp.figures.query import Query
@@ -14,6 +14,7 @@ from labelapp.judgements.services import Draft, judge_ensure, judgements_record_
 from labelapp.labelling.models import Item, Project
 from labelapp.review.services import adjudicate
 from labelapp.statistics.clusters import clustered_share
+from labelapp.statistics.corrected import stratified_beta
 from tests.factories import DirectionFactory, MatrixFactory
 from tests.figures.conftest import NO, UNPARSED, UNSURE, YES, Census
 
@@ -316,3 +317,41 @@ def test_a_project_without_a_selection_has_no_census(owner, census):
     found = estimates(query_of(project))
     assert found.recommended.source == "person" and "keeps no selection" in found.why
     assert not [it for it in found.lines if it.source == "corrected"]
+
+
+def run_over_a_few(census, project, n=12):
+    """A second machine that judged only the first few of the project's items, and calls all of them interpretable."""
+    machine = judge_ensure(type="prompt", name="a few", parameters={"few": 1})
+    few = list(Item.objects.filter(project=project).order_by("position").values_list("direction_id", flat=True)[:n])
+    drafts = [Draft(pk, YES, "animals") for pk in few]
+    judgements_record_new(judge=machine, source="run:3", drafts=drafts)
+    return machine, few
+
+
+def test_a_machine_that_was_run_over_a_few_directions_makes_no_census_of_them(owner, census):
+    """It is not the usual one; where it is chosen, what it has not judged is a stratum, and the census stays whole."""
+    project = census.project(owner, n=60)
+    machine, few = run_over_a_few(census, project)
+    assert resolve(query_of(project)).judge == census.judge
+    found = estimates(query_of(project, judge=machine.pk))
+    assert (found.census.n, found.census.not_judged, found.recommended.estimate.n) == (12, 148, 60)
+    items = Item.objects.filter(project=project).order_by("direction_id").select_related("direction")
+    human = [float(census.truth[it.direction_id]) for it in items]
+    expected = stratified_beta(
+        human,
+        [1 if it.direction_id in few else "not judged" for it in items],
+        {1: 12, "not judged": 148},
+        clusters=[(it.direction.matrix_id, it.direction.index) for it in items],
+    )
+    made = found.recommended.estimate
+    assert (made.value, made.low, made.high) == pytest.approx((expected.value, expected.low, expected.high))
+    assert made.width > 0.1 and "judged 12 of 160" in found.notes[0]
+    layers = estimates(query_of(project, judge=machine.pk, estimand="layers")).recommended.estimate
+    assert layers.n == 60
+
+
+def test_where_nothing_is_left_out_the_census_is_what_is_stored(census):
+    for query in (Query(), Query(index="0-4"), Query(sign="+"), Query(layer="1,2")):
+        assert estimates(query.change(model=("tiny",))).census.not_judged == 0
+    Matrix.objects.filter(layer=3).update(n_vectors=25)
+    assert estimates(Query(model=("tiny",))).census.not_judged == 10

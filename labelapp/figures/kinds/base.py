@@ -213,6 +213,7 @@ def facts_of(resolved: Resolved, census: Mapping[tuple[Any, ...], Tally], sample
             "machine_digest": resolved.judge.digest,
             "rule": resolved.rule.identifier,
             "directions the machine judged": sum(it.total for it in tallies),
+            "not judged by the machine": sum(it.not_judged for it in tallies),
             "called interpretable by the machine": sum(it.interpretable for it in tallies),
             "unsure, unparsed or failed": sum(it.left_out for it in tallies),
         }

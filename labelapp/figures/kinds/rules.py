@@ -8,18 +8,19 @@ from typing import Any
 
 from labelapp.atlas.models import Model
 from labelapp.figures import plots
-from labelapp.figures.census import CIRCUIT, LAYER, MODEL, Place, added, census, rules_of
+from labelapp.figures.census import CIRCUIT, LAYER, MODEL, Place, added, census, rules_of, with_rest
 from labelapp.figures.estimates import (
     CORRECTED,
     MACHINE,
     Resolved,
+    comparable,
     control_line,
     corrected_estimate,
     machine_estimate,
 )
 from labelapp.figures.kinds.base import Computed, Kind, Point, counted, estimated, inputs_of
 from labelapp.figures.kinds.series import NOTHING, OVER_VECTORS
-from labelapp.figures.people import NOT_JUDGED, Sample, sample_of
+from labelapp.figures.people import Sample, sample_of
 from labelapp.figures.query import UNITS
 from labelapp.figures.words import percent
 from labelapp.judgements.rules import Rule
@@ -43,9 +44,10 @@ def compute(resolved: Resolved) -> Computed:
     for number, rule in enumerate(rules):
         resolved.progress(100 * number // len(rules))
         counts = census(resolved.of, judge, rule, BY, resolved.query.unit)
-        inputs |= {(rule.name, *place): it for place, it in counts.items()}
         if resolved.project is not None:
             sample = sample_of(resolved.query, resolved.project, judge, rule)
+            counts = with_rest(counts, resolved.of, BY, resolved.query.unit) if sample.rows else counts
+        inputs |= {(rule.name, *place): it for place, it in counts.items()}
         points += _points(replace(resolved, rule=rule), counts, sample, layers)
     if not points:
         return Computed(
@@ -82,7 +84,7 @@ def _points(resolved: Resolved, counts: Counts, sample: Sample, layers: Mapping[
         return []
     place = Point(MACHINE, rule=rule.identifier)
     found = [counted(replace(place, name=FRACTION), machine_estimate(query, whole), whole)]
-    rows = [it for it in sample.rows if it.machine != NOT_JUDGED]
+    rows = comparable(sample.rows, whole)
     if rows and whole.n and sample.knows_census:
         corrected = corrected_estimate(rows, whole, sample).recommended
         found.append(estimated(replace(place, source=CORRECTED, name=FRACTION), corrected))

@@ -10,18 +10,19 @@ from typing import Any
 from labelapp.atlas.models import Model
 from labelapp.atlas.presentation import CIRCUIT_NAMES
 from labelapp.figures import plots
-from labelapp.figures.census import CIRCUIT, INDEX, LAYER, MODEL, Place, added, census
+from labelapp.figures.census import CIRCUIT, INDEX, LAYER, MODEL, Place, added, census, with_rest
 from labelapp.figures.estimates import (
     CORRECTED,
     MACHINE,
     PERSON,
     Resolved,
+    comparable,
     corrected_estimate,
     machine_estimate,
     person_estimate,
 )
 from labelapp.figures.kinds.base import Computed, Kind, Point, counted, estimated, inputs_of
-from labelapp.figures.people import NO_SELECTION, NOT_JUDGED, Labelled, Sample, sample_of
+from labelapp.figures.people import NO_SELECTION, Labelled, Sample, sample_of
 from labelapp.figures.query import TRUTHS, UNITS
 from labelapp.figures.words import interval_words, percent
 from labelapp.judgements.tables import Tally
@@ -48,10 +49,10 @@ def place_points(
         return found
     person = estimated(_of(place, PERSON), person_estimate(rows, sample))
     found.append(_with_yes(person, rows))
-    comparable = [it for it in rows if it.machine != NOT_JUDGED]
     if tally.total and sample.knows_census:
-        corrected = corrected_estimate(comparable, tally, sample).recommended
-        found.append(_with_yes(estimated(_of(place, CORRECTED), corrected), comparable))
+        taken = comparable(rows, tally)
+        corrected = corrected_estimate(taken, tally, sample).recommended
+        found.append(_with_yes(estimated(_of(place, CORRECTED), corrected), taken))
     return found
 
 
@@ -64,12 +65,14 @@ def _with_yes(point: Point, rows: Sequence[Labelled]) -> Point:
 
 
 def gathered(resolved: Resolved, by: Sequence[str]) -> tuple[dict[Place, Tally], Sample]:
-    """The census by place, and the labels."""
+    """The census by place, with what is not judged where people take part; and the labels."""
     judge, rule = resolved.judge, resolved.rule
     counts: dict[Place, Tally] = {}
     if judge and rule:
         counts = census(resolved.of, judge, rule, by, resolved.query.unit)
     sample = sample_of(resolved.query, resolved.project, judge, rule) if resolved.project else Sample()
+    if counts and sample.rows:
+        counts = with_rest(counts, resolved.of, by, resolved.query.unit)
     return counts, sample
 
 
