@@ -36,6 +36,12 @@ if TYPE_CHECKING:
 
 PERSON, MACHINE, CORRECTED = "person", "machine", "corrected"
 MACHINE_ONLY = "machine alone"
+MOST_LEFT = 0.05
+"""Of a census may be without the machine's answer, and it still corrects people's labels there."""
+PARTLY = (
+    "The machine has judged {judged:,} of the {size:,} of this census, perhaps what people agreed on: a correction "
+    "needs about all of it, so people stand alone. Run the machine over the rest."
+)
 TOO_FEW = "{n} labels of people are too few for an interval that says anything: at least {least} are needed."
 NO_MACHINE = "No machine has judged these directions: people alone."
 NO_VERDICT = "The machine gave none of these directions a yes or no."
@@ -141,6 +147,8 @@ def _with_people(
     correlation = None
     if not rows:
         why = NO_SELECTION if whole.n and not sample.knows_census else NO_MACHINE
+        if is_comparable:
+            why = partly_words(whole)
         recommended = person
     elif query.estimand != CENSUS:
         recommended, why = _over_layers(rows, counts, sample)
@@ -163,18 +171,28 @@ def _with_people(
 
 
 def comparable(rows: Sequence[Labelled], whole: Tally) -> list[Labelled]:
-    """The labels that a correction takes: all, where what the machine has not judged is counted, else those it has."""
+    """The labels that a correction takes: none where the machine has judged a part of the census, which may be any but
+    a sample of it (it may have been run over the labelled alone); all where what it left out is counted, a stratum.
+    """
+    if is_partly_judged(whole):
+        return []
     return [it for it in rows if whole.not_judged or it.machine != NOT_JUDGED]
+
+
+def is_partly_judged(whole: Tally) -> bool:
+    return whole.not_judged > MOST_LEFT * (whole.total + whole.not_judged)
+
+
+def partly_words(whole: Tally) -> str:
+    return PARTLY.format(judged=whole.total, size=whole.total + whole.not_judged)
 
 
 def partly_notes(whole: Tally) -> list[str]:
     if not whole.not_judged:
         return []
     size = whole.total + whole.not_judged
-    return [
-        f"The machine has judged {whole.total:,} of {size:,}: its own share is of these alone, and in a corrected "
-        "estimate the others are a stratum of their own."
-    ]
+    rest = "" if is_partly_judged(whole) else ", and in a corrected estimate the others are a stratum of their own"
+    return [f"The machine has judged {whole.total:,} of {size:,}: its own share is of these alone{rest}."]
 
 
 def corrected_estimate(rows: Sequence[Labelled], whole: Tally, sample: Sample) -> FractionEstimate:
@@ -297,13 +315,15 @@ def _over_layers(rows: Sequence[Labelled], counts: Mapping[Place, Tally], sample
 def _from_elsewhere(query: Query, whole: Tally, resolved: Resolved) -> list[Line]:
     """Rogan and Gladen's estimate, where another project calibrates the machine."""
     from labelapp.statistics.clusters import clustered_share
-    from labelapp.statistics.weighting import rogan_gladen_over
+    from labelapp.statistics.weighting import ROGAN_GLADEN, rogan_gladen_over
 
     if not query.calibration or query.calibration in (NONE, query.project) or not whole.n:
         return []
     project = Project.objects.filter(slug=query.calibration).first()
     if project is None or resolved.judge is None or resolved.rule is None:
         return []
+    if is_partly_judged(whole):
+        return [Line(CORRECTED, Estimate(ROGAN_GLADEN, 0, why=partly_words(whole)))]
     rows = sample_of(Query(truth=query.truth), project, resolved.judge, resolved.rule).rows
     told = [it for it in rows if code(it.machine) in (0, 1)]
     right = {

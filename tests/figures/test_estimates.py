@@ -8,9 +8,16 @@ import pytest
 from labelapp.atlas.models import Direction, Matrix
 from labelapp.figures.census import added
 from labelapp.figures.estimates import estimates, resolve
+from labelapp.figures.kinds import KINDS
 from labelapp.figures.query import Query
 from labelapp.judgements.models import Judgement
-from labelapp.judgements.services import Draft, judge_ensure, judgements_record_new, verdicts_by_rule
+from labelapp.judgements.services import (
+    Draft,
+    judge_ensure,
+    judgement_withdraw,
+    judgements_record_new,
+    verdicts_by_rule,
+)
 from labelapp.labelling.models import Item, Project
 from labelapp.review.services import adjudicate
 from labelapp.statistics.clusters import clustered_share
@@ -328,26 +335,43 @@ def run_over_a_few(census, project, n=12):
     return machine, few
 
 
-def test_a_machine_that_was_run_over_a_few_directions_makes_no_census_of_them(owner, census):
-    """It is not the usual one; where it is chosen, what it has not judged is a stratum, and the census stays whole."""
+def test_a_machine_that_was_run_over_a_few_directions_corrects_nobody(owner, census):
+    """It may have been run over the labelled, or over those on which people agree. It is not the usual one; where it is
+    chosen, people stand alone, with the sentence."""
     project = census.project(owner, n=60)
-    machine, few = run_over_a_few(census, project)
+    machine, _ = run_over_a_few(census, project)
     assert resolve(query_of(project)).judge == census.judge
-    found = estimates(query_of(project, judge=machine.pk))
-    assert (found.census.n, found.census.not_judged, found.recommended.estimate.n) == (12, 148, 60)
+    for estimand in ("census", "layers"):
+        found = estimates(query_of(project, judge=machine.pk, estimand=estimand))
+        assert (found.census.n, found.census.not_judged) == (12, 148)
+        made = found.recommended.estimate
+        assert made.method.startswith("human only") and made.n == 60 and made.width > 0.2
+        assert "judged 12 of the 160" in found.why and "judged 12 of 160" in found.notes[0]
+    query = query_of(project, judge=machine.pk)
+    for kind in ("layers", "models", "indices", "rules", "trends"):
+        computed = KINDS[kind].compute(resolve(query))
+        sources = {it.source for it in computed.points}
+        assert "corrected" not in sources and ("person" in sources or kind == "rules")
+        assert kind == "rules" or any("judged 12 of the 160" in it for it in computed.notes)
+
+
+def test_the_few_that_a_machine_has_left_out_are_a_stratum(owner, census):
+    project = census.project(owner, n=60)
+    gone = list(Item.objects.filter(project=project).order_by("position").values_list("direction_id", flat=True)[:4])
+    for row in Judgement.objects.filter(judge=census.judge, direction__in=gone):
+        judgement_withdraw(row)
+    found = estimates(query_of(project))
+    assert (found.census.n, found.census.not_judged, found.recommended.estimate.n) == (156, 4, 60)
     items = Item.objects.filter(project=project).order_by("direction_id").select_related("direction")
-    human = [float(census.truth[it.direction_id]) for it in items]
     expected = stratified_beta(
-        human,
-        [1 if it.direction_id in few else "not judged" for it in items],
-        {1: 12, "not judged": 148},
+        [float(census.truth[it.direction_id]) for it in items],
+        ["not judged" if it.direction_id in gone else int(census.said[it.direction_id]) for it in items],
+        {1: found.census.interpretable, 0: found.census.not_interpretable, "not judged": 4},
         clusters=[(it.direction.matrix_id, it.direction.index) for it in items],
     )
     made = found.recommended.estimate
     assert (made.value, made.low, made.high) == pytest.approx((expected.value, expected.low, expected.high))
-    assert made.width > 0.1 and "judged 12 of 160" in found.notes[0]
-    layers = estimates(query_of(project, judge=machine.pk, estimand="layers")).recommended.estimate
-    assert layers.n == 60
+    assert "stratum of their own" in found.notes[0]
 
 
 def test_where_nothing_is_left_out_the_census_is_what_is_stored(census):

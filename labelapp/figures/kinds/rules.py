@@ -143,7 +143,7 @@ def sentence(points: Sequence[Point], changed: Sequence[str]) -> str:
     (low, least), (high, most) = min(shares), max(shares)
     names = {it.name for it in points if it.name != FRACTION}
     spread = f"{percent(low)} ({least}) to {percent(high)} ({most})" if len(shares) > 1 else f"{percent(low)} ({least})"
-    hangs = f"on {' and '.join(changed)}, the rules differ" if changed else "no conclusion hangs on the rule"
+    hangs = f"on {' and '.join(changed)}, the rules differ" if changed else "none hangs on the rule"
     rest = f"; of {len(names)} conclusions, {hangs}" if names and len(shares) > 1 else ""
     return f"By the rule, the machine calls {spread} interpretable{rest}."
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +18,9 @@ from labelapp.figures.estimates import (
     Resolved,
     comparable,
     corrected_estimate,
+    is_partly_judged,
     machine_estimate,
+    partly_words,
     person_estimate,
 )
 from labelapp.figures.kinds.base import Computed, Kind, Point, counted, estimated, inputs_of
@@ -49,7 +51,7 @@ def place_points(
         return found
     person = estimated(_of(place, PERSON), person_estimate(rows, sample))
     found.append(_with_yes(person, rows))
-    if tally.total and sample.knows_census:
+    if tally.total and sample.knows_census and not is_partly_judged(tally):
         taken = comparable(rows, tally)
         corrected = corrected_estimate(taken, tally, sample).recommended
         found.append(_with_yes(estimated(_of(place, CORRECTED), corrected), taken))
@@ -76,8 +78,10 @@ def gathered(resolved: Resolved, by: Sequence[str]) -> tuple[dict[Place, Tally],
     return counts, sample
 
 
-def series_notes(resolved: Resolved, sample: Sample, *more: str) -> list[str]:
-    found = [OVER_VECTORS, *more]
+def series_notes(resolved: Resolved, sample: Sample, counts: Mapping[Place, Tally], *more: str) -> list[str]:
+    found, whole = [OVER_VECTORS, *more], added(list(counts.values()))
+    if sample.rows and whole.total and is_partly_judged(whole):
+        found.append(partly_words(whole))
     if sample.rows and not sample.knows_census:
         found.append(NO_SELECTION)
     if sample.rows:
@@ -108,7 +112,9 @@ def compute_layers(resolved: Resolved) -> Computed:
         )
     if not points:
         return Computed(refusal=NOTHING, inputs=inputs)
-    return Computed(points, layers_sentence(resolved, points, sample), series_notes(resolved, sample), inputs=inputs)
+    return Computed(
+        points, layers_sentence(resolved, points, sample), series_notes(resolved, sample, counts), inputs=inputs
+    )
 
 
 def layers_sentence(resolved: Resolved, points: Sequence[Point], sample: Sample) -> str:
@@ -198,7 +204,7 @@ def compute_indices(resolved: Resolved) -> Computed:
     if not points:
         return Computed(refusal=NOTHING, inputs=inputs)
     more = "People's labels are pooled over bins of indices that double, and drawn at each bin's middle."
-    noted = series_notes(resolved, sample, *([more] if sample.rows else []))
+    noted = series_notes(resolved, sample, counts, *([more] if sample.rows else []))
     return Computed(points, indices_sentence(resolved, points, sample), noted, inputs=inputs)
 
 
@@ -244,7 +250,9 @@ def compute_models(resolved: Resolved) -> Computed:
             points += place_points(resolved, point, labels.get(place, []), counts.get(place, Tally()), sample)
     if not points:
         return Computed(refusal=NOTHING, inputs=inputs)
-    return Computed(points, models_sentence(resolved, points, sample), series_notes(resolved, sample), inputs=inputs)
+    return Computed(
+        points, models_sentence(resolved, points, sample), series_notes(resolved, sample, counts), inputs=inputs
+    )
 
 
 def models_sentence(resolved: Resolved, points: Sequence[Point], sample: Sample) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 from labelapp.atlas.models import Model
 from labelapp.figures import plots
 from labelapp.figures.census import CIRCUIT, INDEX, LAYER, MODEL, Place, added
-from labelapp.figures.estimates import CORRECTED, MACHINE, PERSON, Resolved, comparable
+from labelapp.figures.estimates import CORRECTED, MACHINE, PERSON, Resolved, comparable, is_partly_judged, partly_words
 from labelapp.figures.kinds.base import Computed, Kind, Point, estimated, inputs_of
 from labelapp.figures.kinds.series import NOTHING, gathered
 from labelapp.figures.people import NO_SELECTION, Labelled
@@ -56,7 +56,7 @@ def compute(resolved: Resolved) -> Computed:
         return Computed(refusal=NOTHING, inputs=inputs)
     points = [_machine_point({place: tally for place, tally in placed.items() if tally.n}, axis)]
     rows = [it for it in sample.rows if axis.value(it.place(axis.columns)) is not None]
-    rows = comparable(rows, whole)
+    rows = rows if is_partly_judged(whole) else comparable(rows, whole)
     notes, warning = [], ""
     if not rows:
         notes.append(sample.refusal or NO_PEOPLE)
@@ -66,6 +66,9 @@ def compute(resolved: Resolved) -> Computed:
         notes.append(UNEQUAL)
     else:
         found, warning = _corrected(rows, placed, axis)
+        if is_partly_judged(whole):
+            notes.append(partly_words(whole))
+            found, warning = found[1:], ""
         points = [*found, *points]
     resolved.progress(90)
     if left_out := len(sample.rows) - len(rows):
