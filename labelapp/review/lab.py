@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Sum
+from django.db.models.expressions import RawSQL
 from django.db.models.fields.json import KT
 
 from labelapp.accounts.models import User
@@ -21,7 +22,8 @@ from labelapp.labelling.blindness import Blindness, hidden_among
 from labelapp.labelling.models import Item, Project
 from labelapp.review.lab_exemplars import exemplars_among
 from labelapp.review.lab_query import MISSING, NO, OPEN, YES, Words, project_words, set_words
-from labelapp.review.models import Adjudication, GroundTruth
+from labelapp.review.models import GroundTruth
+from labelapp.statistics.labels import is_generic
 from labelapp.statistics.operating import OperatingPoint, sensitivity_at
 
 if TYPE_CHECKING:  # it brings scipy, which the web process starts without
@@ -46,10 +48,10 @@ class Reference:
     truth: GroundTruth | None = None
     part: str = ""
 
-    def words(self, judges: Mapping[int, str], without: Sequence[int] = ()) -> Words:
+    def words(self, judges: Mapping[int, str], without: Sequence[int] = (), generic: Sequence[str] = ()) -> Words:
         if self.truth is None:
-            return project_words(self.project.source, self.project.pk, judges, without)
-        return set_words(self.truth.pk, self.part, judges, without)
+            return project_words(self.project.source, self.project.pk, judges, without, generic)
+        return set_words(self.truth.pk, self.part, judges, without, generic)
 
     def rows(self) -> QuerySet[Any]:
         """What has its directions: a set's entries, or all items of a project, of which those that nobody settled are
@@ -182,14 +184,16 @@ def lab(
     for place, judge in enumerate(judges):
         shown |= exemplars_among(reference, judge, _part_of(progress, place, len(judges), EXEMPLARS_PERCENT))
     rules = {it.pk: RULES[rule] if rule else rule_for(has_verifier=_has_verifier(it)) for it in judges}
-    words = reference.words({pk: it.name for pk, it in rules.items()}, sorted(shown))
+    names, without = {pk: it.name for pk, it in rules.items()}, sorted(shown)
+    words = reference.words(names, without, _generic(reference, names))
+    yes = reference.words({}, without).yes()
     kinds = words.kinds()
     every = [(word, n) for ends, n in kinds for word in ends]
     n_yes = sum(n for word, n in every if word[0] == YES)
     scored = []
     for place, it in enumerate(judges):
         progress(EXEMPLARS_PERCENT + (100 - EXEMPLARS_PERCENT) * (place + 1) // (len(judges) + 1))
-        scored.append(_scored(reference, it, rules[it.pk], place, kinds, every))
+        scored.append(_scored(reference, it, rules[it.pk], place, kinds, every, yes))
     return Lab(reference, sum(n for _, n in every), n_yes, len(shown), scored, words)
 
 
@@ -232,6 +236,7 @@ def _scored(
     place: int,
     kinds: Sequence[tuple[Sequence[str], int]],
     every: Sequence[tuple[str, int]],
+    yes: RawSQL,
 ) -> Scored:
     from labelapp.statistics.scoring import judge_scores
 
@@ -247,7 +252,7 @@ def _scored(
         sorted(left_out.items()),
         _paired(kinds, place) if place else None,
         _spent(reference, judge),
-        _operating(reference, judge),
+        _operating(judge, yes),
         _prompts(judge),
     )
 
@@ -302,34 +307,41 @@ def _spent(reference: Reference, judge: Judge) -> Spent | None:
     return Spent(n, None if cost is None else round(cost), seconds)
 
 
-def _operating(reference: Reference, judge: Judge) -> OperatingPoint:
+def _generic(reference: Reference, rules: Mapping[int, str]) -> list[str]:
+    """Of what judges under the rule `both_specific` say there, the labels that are merely a part of speech."""
+    judges = [pk for pk, rule in rules.items() if rule == "both_specific"]
+    if not judges:
+        return []
+    said = Judgement.objects.filter(judge__in=judges, current=True, verdict="interpretable")
+    said = said.filter(direction__in=reference.directions().values("pk"))
+    labels = said.order_by().values_list("label", flat=True).distinct()
+    return sorted(it for it in labels.iterator() if is_generic(it))
+
+
+def _operating(judge: Judge, yes: RawSQL) -> OperatingPoint:
     """The share of the reference's yes that passes where 5 % of the controls do, by the judge's own confidences."""
-    yes = _scores_of(judge, Q(direction__in=_yes_of(reference)))
-    controls = _scores_of(judge, ~Q(direction__matrix__control=""))
-    if not yes and not controls:
+    scores, vectors = _scores_of(judge, Q(direction__in=yes))
+    noise, noise_vectors = _scores_of(judge, ~Q(direction__matrix__control=""))
+    if not scores and not noise:
         why = "It gives no confidence, so no threshold can be moved: it has the one point that is in the table."
         return OperatingPoint(RATE, 0, 0, why=why)
-    if not controls:
-        return OperatingPoint(RATE, len(yes), 0, why="It has judged no control with a confidence yet.")
-    return sensitivity_at(yes, controls, RATE)
+    if not noise:
+        return OperatingPoint(RATE, len(scores), 0, why="It has judged no control with a confidence yet.")
+    return sensitivity_at(scores, noise, RATE, clusters=vectors, control_clusters=noise_vectors)
 
 
-def _yes_of(reference: Reference) -> QuerySet[Any]:
-    if reference.truth is not None:
-        entries = reference.truth.entries.filter(verdict="interpretable")
-        return (entries.filter(part=reference.part) if reference.part else entries).values("direction")
-    decided = Adjudication.objects.filter(item__project=reference.project, current=True)
-    return decided.filter(verdict="interpretable").values("item__direction")
-
-
-def _scores_of(judge: Judge, which: Q) -> list[float]:
-    """A judge's confidences that a direction is interpretable: its verifier's P(yes), or 1 - p of the baseline."""
+def _scores_of(judge: Judge, which: Q) -> tuple[list[float], list[tuple[int, str, int]]]:
+    """A judge's confidences that a direction is interpretable, its verifier's P(yes) or 1 - p of the baseline; and of
+    which vector each is."""
     rows = Judgement.objects.filter(which, judge=judge, current=True)
     numbers = rows.annotate(confidence=KT("evidence__confidence"), p_value=KT("evidence__p_value"))
-    found = numbers.order_by("pk").values_list("verdict", "confidence", "p_value")
-    return [
-        score for verdict, confidence, p in found.iterator() if (score := _score(verdict, confidence, p)) is not None
-    ]
+    columns = ("direction__matrix_id", "direction__side", "direction__index", "verdict", "confidence", "p_value")
+    scores, vectors = [], []
+    for matrix, side, index, verdict, confidence, p in numbers.order_by("pk").values_list(*columns).iterator():
+        if (score := _score(verdict, confidence, p)) is not None:
+            scores.append(score)
+            vectors.append((matrix, side, index))
+    return scores, vectors
 
 
 def _score(verdict: str, confidence: Any, p_value: Any) -> float | None:

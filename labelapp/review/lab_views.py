@@ -30,7 +30,6 @@ from labelapp.review.lab import (
     is_shown,
     judges_of_reference,
 )
-from labelapp.review.lab_query import RULES as RULES_OFFERED
 from labelapp.review.lab_stored import Answer, Question, answer, lab_start
 from labelapp.review.models import Entry
 from labelapp.review.truth import truth_get, truths_of
@@ -66,7 +65,7 @@ def prompt_lab(request: SignedInRequest, slug: str) -> HttpResponse:
         "sets": truths_of(project)[:SETS_OFFERED],
         "parts": [("held_out", "held out"), ("development", "development"), (BOTH_PARTS, "both parts")],
         "part": reference.part or BOTH_PARTS,
-        "rules": [("", DEFAULT_SAYS), *((name, RULES[name].says) for name in RULES_OFFERED)],
+        "rules": [("", DEFAULT_SAYS), *((it.name, it.says) for it in RULES.values())],
         "rule": rule,
         "offered": [(it, it in judges) for it in offered],
         "first": judges[0] if judges else None,
@@ -105,7 +104,7 @@ def _question(data: QueryDict, project: Project) -> tuple[Question, list[Judge]]
     reference = _reference(data, project)
     offered = judges_of_reference(reference)
     rule = data.get("rule", "")
-    if rule not in ("", *RULES_OFFERED):
+    if rule not in ("", *RULES):
         raise Http404("There is no such verdict rule here.")
     return Question(reference, _judges(data, offered), rule), offered
 

@@ -12,8 +12,9 @@ from labelapp.exchange.subjects import ExportError, subject_get, subjects_listed
 from labelapp.jobs.services import job_create
 from labelapp.judgements.models import Judgement
 from labelapp.judgements.rules import Answers, rule_for
-from labelapp.judgements.services import Draft, judge_ensure, judgement_record
+from labelapp.judgements.services import Draft, judge_ensure, judge_of_user, judgement_record, judgements_record_new
 from labelapp.review.lab import Reference, differing, judges_of_reference, lab
+from labelapp.review.models import Adjudication
 from labelapp.review.truth import truth_freeze
 from labelapp.review.truth_rules import truth_rule
 from labelapp.statistics.contrasts import paired_judges
@@ -65,18 +66,50 @@ def test_scores_are_those_item_by_item(many, judges):
     assert found.judges[0].paired is None
 
 
-@pytest.mark.parametrize("rule", ["labeler", "verifier", "both"])
+@pytest.mark.parametrize("rule", ["labeler", "verifier", "both", "both_specific"])
 def test_another_rule(many, judges, rule):
     from labelapp.judgements.rules import RULES
 
     _, two = judges
-    (scored,) = lab(Reference(many), [two], rule).judges
+    for row in Judgement.objects.filter(judge=two).order_by("pk")[::3]:
+        Judgement.objects.filter(pk=row.pk).update(label="possessive pronouns")
+    found = lab(Reference(many), list(judges), rule)
     yes = 0
     for row in Judgement.objects.filter(judge=two, current=True):
         answer = row.verifications.last()
-        yes += RULES[rule].verdict(Answers(row.verdict, "", answer.answer if answer else None)) == YES
-    (a, _), (c, _) = scored.scores.table
-    assert a + c == yes
+        yes += RULES[rule].verdict(Answers(row.verdict, row.label, answer.answer if answer else None)) == YES
+    (a, _), (c, _) = found.judges[1].scores.table
+    assert a + c == yes > 0
+    if rule == "both_specific":
+        usual = lab(Reference(many), [two], "both").judges[0].scores.table
+        assert sum(usual[row][0] for row in (0, 1)) > yes
+
+
+def test_the_page_offers_every_rule(many, judges, owner_client):
+    chosen = {"judge": [it.pk for it in judges], "set": "", "all": "1", "rule": "both_specific"}
+    html = owner_client.get(address(many), chosen).content.decode()
+    assert "both_specific@1" in html and '<option value="both_specific"' in html
+    assert owner_client.get(address(many), {**chosen, "rule": "other"}).status_code == 404
+
+
+def test_the_operating_point_is_over_the_same_items_as_the_scores(many, owner):
+    """Without exemplars, with what a majority settled, and with the two ends of a vector together."""
+    shown = many.items.filter(direction__sign="-").order_by("pk").first().direction
+    version = exemplar_prompt(shown, "sensitive")
+    judge = judge_ensure(type="prompt", name="sensitive", parameters={"labeler": version.digest})
+    control = MatrixFactory(control="gaussian", address="mlp_in.0;gaussian")
+    noise = [DirectionFactory(matrix=control, side="read", index=n, sign=sign) for n in range(20) for sign in "+-"]
+    everything = [it.direction for it in many.items.select_related("direction").order_by("direction_id")] + noise
+    drafts = [Draft(it.pk, YES, evidence={"confidence": 0.5 + it.pk % 7 / 20}) for it in everything]
+    judgements_record_new(judge=judge, source="run:5", drafts=drafts)
+    found = lab(Reference(many), [judge])
+    assert found.n_exemplars == 1 and found.judges[0].operating.n == found.n_yes
+    assert found.judges[0].operating.n_controls == 40
+    Adjudication.objects.filter(item__project=many).delete()
+    for item in [*many.items.exclude(direction=shown).order_by("pk")[:11], many.items.get(direction=shown)]:
+        judgement_record(judge=judge_of_user(owner), source=many.source, draft=Draft(item.direction_id, YES))
+    found = lab(Reference(many), [judge])
+    assert (found.n_yes, found.judges[0].operating.n) == (11, 11)
 
 
 def test_a_set_is_scored_by_part(many, judges, owner):
