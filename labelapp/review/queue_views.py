@@ -157,6 +157,7 @@ def _item_page(
         "proposal": None if is_hidden else proposal_of(found),
         "is_hidden": is_hidden,
         "decision": sent or usual,
+        "error": error,
         "verdicts": zip(HUMAN_VERDICTS, "ynu", strict=True),
         "label_length": LABEL_LENGTH,
         "reason_length": REASON_LENGTH,
@@ -165,7 +166,7 @@ def _item_page(
         "hidden_query": _query(filters, True, is_everywhere=_is_everywhere(request)),
         "following": _following(request, project, found),
     }
-    return render(request, "review/item.html", context)
+    return render(request, "review/item.html", context, status=422 if error else 200)
 
 
 def _following(request: SignedInRequest, project: Project, found: Item) -> Item | None:
