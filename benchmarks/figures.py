@@ -3,7 +3,8 @@
 PostgreSQL is private, as in the benchmark of judging. Four models of 40 layers, with OV and both MLP matrices:
 1,024,000 directions, all judged by one machine whose verifier answered, and all its rules counted. A project of
 100,000 items of which 25,000 are judged, by two people each. Figures that are much work are computed once, as their job
-does it, and stored; their pages are measured as everybody meets them after that.
+does it, and stored; their pages are measured as everybody meets them after that. So is the comparison of people beside
+machine, and once more with a new judgement before each view.
 
 Each page is asked for in turn, the whole request through every middleware and the templates in this process.
 """
@@ -14,6 +15,7 @@ import argparse
 import os
 import statistics
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -199,14 +201,19 @@ def pages(bench: Bench, repeats: int) -> None:
     addresses = {f"figures-{name}": "/figures/" if name == "estimates" else f"/figures/{name}/" for name in FIGURES}
     addresses |= {"figures-machines": "/figures/machines/"} | {f"review-{name}": it for name, it in REVIEW.items()}
     rows, medians = [], {}
+    counted = f"{count_as_a_job(owner):.1f}"
     for name, address in addresses.items():
-        computed = ""
+        computed = counted if name == "review-comparison" else ""
         kind = KINDS.get(name.removeprefix("figures-"))
         if kind and kind.name not in NO_FILES and is_heavy(kind, resolve(Query(project="bench"))):
             computed = f"{as_a_job(kind.name, owner):.1f}"
         found = times(client, address, repeats)
         medians[name] = statistics.median(found.wall)
         rows.append([address, computed, f"{statistics.median(found.own):.1f}", *labelling.row_of(found.wall)])
+    found = times(client, REVIEW["comparison"], repeats, before=judgement)
+    medians["review-comparison-after-a-judgement"] = statistics.median(found.wall)
+    own = f"{statistics.median(found.own):.1f}"
+    rows.append([f"{REVIEW['comparison']} after a judgement", "", own, *labelling.row_of(found.wall)])
     header = [
         "page",
         "computed once, as a job, in s",
@@ -241,6 +248,31 @@ def as_a_job(name: str, user: Any) -> float:
     return time.perf_counter() - start
 
 
+def count_as_a_job(user: Any) -> float:
+    """Count people beside machine as the job does it, for the page of this person; seconds."""
+    from labelapp.jobs.models import Job
+    from labelapp.labelling.models import Project
+    from labelapp.review.crossed import crossed_keep
+    from labelapp.review.crossed_shown import crossed_of_job
+
+    job = Job(params={"project": Project.objects.get(slug="bench").pk, "viewer": user.pk})
+    start = time.perf_counter()
+    crossed_keep(crossed_of_job(job))
+    return time.perf_counter() - start
+
+
+def judgement() -> None:
+    """One more of the first person, on the next open item."""
+    from labelapp.accounts.models import User
+    from labelapp.labelling.models import Item, Membership
+    from labelapp.labelling.services import item_judge
+
+    person = User.objects.get(username="person0")
+    item = Item.objects.filter(project__slug="bench", is_open=True, n_judged=0).order_by("position")[0]
+    Membership.objects.get_or_create(project=item.project, user=person, role="annotator")
+    item_judge(item=item, user=person, verdict="interpretable")
+
+
 @dataclass
 class Times:
     """Milliseconds of each request, and of them what this process itself worked."""
@@ -249,10 +281,11 @@ class Times:
     own: list[float]
 
 
-def times(client: Any, address: str, repeats: int) -> Times:
-    """The first two requests apart. What takes very long is not asked again."""
+def times(client: Any, address: str, repeats: int, before: Callable[[], object] = lambda: None) -> Times:
+    """The first two requests apart. What takes very long is not asked again. `before` is done before each, untimed."""
     found = Times([], [])
     for turn in range(repeats + 2):
+        before()
         start, worked = time.perf_counter(), time.process_time()
         response = client.get(address)
         spent, worked = 1000 * (time.perf_counter() - start), 1000 * (time.process_time() - worked)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any, get_args
 
@@ -118,11 +119,11 @@ def typed_of(prompt: Prompt, *, as_yaml: bool) -> dict[str, str]:
     mapping = prompt_to_mapping(prompt)
     values = {**mapping, **mapping["sampling"]}
     exemplars = [{name: value for name, value in it.items() if value != ""} for it in mapping["exemplars"]]
-    lists = {"exemplars": exemplars, "stop": mapping["stop"]}
     return {
         **{name: values[name] for name in (*TEXTS, *CHOICES)},
         **{name: "" if values[name] is None else f"{values[name]}" for name in (*INTEGERS, *SAMPLING)},
-        **{name: yaml_text(value) if value else "" for name, value in lists.items()},
+        "exemplars": yaml_text(exemplars) if exemplars else "",
+        "stop": json.dumps(mapping["stop"], ensure_ascii=False) if mapping["stop"] else "",  # JSON is YAML on one line
     }
 
 

@@ -23,7 +23,6 @@ from labelapp.judgements.rules import RULES, Answers, rule_for, verdicts_of
 from labelapp.judgements.visibility import HIDDEN_COUNT, count_is_shown
 from labelapp.statistics.clusters import Share, clustered_share
 from labelapp.statistics.detection import Detection, detection
-from labelapp.statistics.estimation import wilson_interval
 from labelapp.statistics.reliability import agreement, label_agreement
 
 Purpose = Run.Purpose
@@ -168,25 +167,23 @@ def _wrong_label(run: Run, purpose: Run.Purpose, asked: Run | None, seen: _Seen)
     if asked is None:
         missing = "" if run.verifier_id else " This run has no verifier that could be handed one."
         return Section(purpose, note=f"Not asked yet.{missing}")
-    answers = {it.direction_id: it.verification for it in run_said(asked)}
-    right = {it.direction_id: it.verification for it in run_said(run) if it.direction_id in answers}
+    answers = {it.direction_id: it for it in run_said(asked)}
+    right = [it for it in run_said(run) if it.direction_id in answers]
     if not seen.allows(answers):
         return Section(purpose, note=HIDDEN_COUNT.capitalize() + ".", run=asked)
     rows = [
         _acceptance("Accepts another direction's label", answers.values()),
-        _acceptance("Accepts the direction's own label", right.values()),
+        _acceptance("Accepts the direction's own label", right),
     ]
     return Section(purpose, rows, _failed_words(asked), asked)
 
 
-def _acceptance(name: str, answers: Collection[str]) -> Row:
-    yes = sum(answer == Verification.Answer.YES for answer in answers)
-    n = yes + sum(answer == Verification.Answer.NO for answer in answers)
-    unparsed = len(answers) - n
+def _acceptance(name: str, answers: Collection[Said]) -> Row:
+    asked = [it for it in answers if it.verification in (Verification.Answer.YES, Verification.Answer.NO)]
+    unparsed = len(answers) - len(asked)
     note = f"{unparsed} unparsed or not asked, left out" if unparsed else ""
-    if not n:
-        return Row(name, "share", 0, "directions", note=f"{NOTHING} {note}".strip())
-    return Row(name, "share", n, "directions", yes / n, *wilson_interval(yes, n), note)
+    says = [it.verification == Verification.Answer.YES for it in asked]
+    return _share_row(name, clustered_share(says, [it.vector for it in asked]), "directions", note)
 
 
 # Other directions

@@ -10,6 +10,8 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from labelapp.figures.census import (
     LAYER,
     MODEL,
@@ -17,22 +19,29 @@ from labelapp.figures.census import (
     Slice,
     added,
     census,
-    machines,
+    machine_usual,
     rule_chosen,
+    with_rest,
 )
 from labelapp.figures.people import NO_SELECTION, NOT_JUDGED, Labelled, Sample, project_slice, sample_of
 from labelapp.figures.query import CENSUS, ENDS, NONE, Query
-from labelapp.judgements.models import Judge
+from labelapp.judgements.models import Judge, Verdict
 from labelapp.judgements.rules import Rule
 from labelapp.judgements.tables import Tally
 from labelapp.labelling.models import Project
-from labelapp.statistics.estimation import Estimate, human_only, score_bounds
+from labelapp.statistics.estimation import Estimate, human_only
 
 if TYPE_CHECKING:
     from labelapp.statistics.fraction import FractionEstimate
 
 PERSON, MACHINE, CORRECTED = "person", "machine", "corrected"
 MACHINE_ONLY = "machine alone"
+MOST_LEFT = 0.05
+"""Of a census may be without the machine's answer, and it still corrects people's labels there."""
+PARTLY = (
+    "The machine has judged {judged:,} of the {size:,} of this census, perhaps what people agreed on: a correction "
+    "needs about all of it, so people stand alone. Run the machine over the rest."
+)
 TOO_FEW = "{n} labels of people are too few for an interval that says anything: at least {least} are needed."
 NO_MACHINE = "No machine has judged these directions: people alone."
 NO_VERDICT = "The machine gave none of these directions a yes or no."
@@ -99,7 +108,7 @@ def resolve(query: Query) -> Resolved:
     if query.judge:
         judge = Judge.objects.filter(pk=query.judge).exclude(type=Judge.Type.PERSON).first()
     else:
-        judge = next(iter(machines(of)), None)
+        judge = machine_usual(of)
     return Resolved(query, of, judge, rule_chosen(judge, query.rule) if judge else None, project)
 
 
@@ -114,6 +123,7 @@ def estimates_of(resolved: Resolved) -> Estimates:
     counts: dict[Place, Tally] = {}
     if judge and rule:
         counts = census(resolved.of, judge, rule, (MODEL, LAYER), query.unit)
+        counts = with_rest(counts, resolved.of, (MODEL, LAYER), query.unit)
     sample = sample_of(query, resolved.project, judge, rule) if resolved.project else Sample()
     whole = added(list(counts.values()))
     machine = Line(MACHINE, machine_estimate(query, whole, counts))
@@ -121,7 +131,7 @@ def estimates_of(resolved: Resolved) -> Estimates:
     if not sample.rows:
         why = sample.refusal if resolved.project else "No project is chosen, so no person's verdict takes part."
         net = Line(MACHINE, net_estimate(machine.estimate, control.estimate))
-        return Estimates(resolved, counts, sample, machine, why, [], control, net)
+        return Estimates(resolved, counts, sample, machine, why, [], control, net, notes=partly_notes(whole))
     return _with_people(resolved, sample, counts, machine, control)
 
 
@@ -130,15 +140,15 @@ def _with_people(
 ) -> Estimates:
     query, whole = resolved.query, added(list(counts.values()))
     is_comparable = whole.n and sample.knows_census
-    rows = [it for it in sample.rows if it.machine != NOT_JUDGED] if is_comparable else []
-    notes = []
-    if rows and len(rows) < len(sample.rows):
-        notes.append(f"{len(sample.rows) - len(rows)} labels lie on directions that the machine has not judged.")
+    rows = comparable(sample.rows, whole) if is_comparable else []
+    notes = partly_notes(whole)
     person = Line(PERSON, person_estimate(sample.rows, sample))
     others = [machine]
     correlation = None
     if not rows:
         why = NO_SELECTION if whole.n and not sample.knows_census else NO_MACHINE
+        if is_comparable:
+            why = partly_words(whole)
         recommended = person
     elif query.estimand != CENSUS:
         recommended, why = _over_layers(rows, counts, sample)
@@ -160,6 +170,31 @@ def _with_people(
     )
 
 
+def comparable(rows: Sequence[Labelled], whole: Tally) -> list[Labelled]:
+    """The labels that a correction takes: none where the machine has judged a part of the census, which may be any but
+    a sample of it (it may have been run over the labelled alone); all where what it left out is counted, a stratum.
+    """
+    if is_partly_judged(whole):
+        return []
+    return [it for it in rows if whole.not_judged or it.machine != NOT_JUDGED]
+
+
+def is_partly_judged(whole: Tally) -> bool:
+    return whole.not_judged > MOST_LEFT * (whole.total + whole.not_judged)
+
+
+def partly_words(whole: Tally) -> str:
+    return PARTLY.format(judged=whole.total, size=whole.total + whole.not_judged)
+
+
+def partly_notes(whole: Tally) -> list[str]:
+    if not whole.not_judged:
+        return []
+    size = whole.total + whole.not_judged
+    rest = "" if is_partly_judged(whole) else ", and in a corrected estimate the others are a stratum of their own"
+    return [f"The machine has judged {whole.total:,} of {size:,}: its own share is of these alone{rest}."]
+
+
 def corrected_estimate(rows: Sequence[Labelled], whole: Tally, sample: Sample) -> FractionEstimate:
     """`statistics.fraction` on these labels, in the census that a tally counts."""
     from labelapp.statistics.fraction import fraction_estimate
@@ -177,7 +212,7 @@ def corrected_estimate(rows: Sequence[Labelled], whole: Tally, sample: Sample) -
 def person_estimate(rows: Sequence[Labelled], sample: Sample) -> Estimate:
     """People alone: Wilson's interval, over vectors where both ends of some are there, Hájek's where π differs."""
     from labelapp.statistics.clusters import clustered_share
-    from labelapp.statistics.fraction import MINIMUM
+    from labelapp.statistics.fraction import HUMAN_OVER, MINIMUM, over_vectors
     from labelapp.statistics.weighting import ipw_human
 
     name, n = "human only (Wilson)", len(rows)
@@ -185,16 +220,19 @@ def person_estimate(rows: Sequence[Labelled], sample: Sample) -> Estimate:
         return Estimate(name, n, why=TOO_FEW.format(n=n, least=MINIMUM))
     verdicts = [float(it.human) for it in rows]
     if not sample.has_equal_pi:
-        return ipw_human(verdicts, [it.pi * sample.completion for it in rows])
+        probability = np.array([it.pi * sample.completion for it in rows])
+        found = ipw_human(verdicts, probability)
+        residual = np.array(verdicts) - (found.value or 0.0)
+        return over_vectors(found, residual, 1 / probability, [it.vector for it in rows])
     if len({it.vector for it in rows}) == n:
         return human_only(verdicts)
     share = clustered_share(verdicts, [it.vector for it in rows])
-    return Estimate("human only (Wilson, vectors)", n, share.value, share.low, share.high, tuning=0.0)
+    return Estimate(HUMAN_OVER, n, share.value, share.low, share.high, share.effective_n, 0.0)
 
 
 def machine_estimate(query: Query, whole: Tally, counts: Mapping[Place, Tally] | None = None) -> Estimate:
-    """The machine's own share. Its interval is for what the census stands for, as if the two ends of each vector
-    always agreed: n / 2 vectors where both signs are in it, which is never too short.
+    """The machine's own share. Its interval is for what the census stands for, over vectors, both ends of which are
+    one cluster.
 
     With the estimand of layers, a bootstrap over them. `counts` by model and layer.
     """
@@ -206,13 +244,8 @@ def machine_estimate(query: Query, whole: Tally, counts: Mapping[Place, Tally] |
 
         layers = [it for it in counts.values() if it.n]
         return over_layers([it.interpretable for it in layers], [it.n for it in layers])
-    value = whole.interpretable / n
-    low, high = score_bounds(value, max(n / ends_of_a_vector(query), 1.0))
-    return Estimate(MACHINE_ONLY, n, value, float(low), float(high))
-
-
-def ends_of_a_vector(query: Query) -> int:
-    return 1 if query.unit != ENDS or query.sign in ("+", "-") else 2
+    share = whole.share
+    return Estimate(MACHINE_ONLY, n, share.value, share.low, share.high)
 
 
 def control_line(resolved: Resolved, sample: Sample) -> Line:
@@ -247,10 +280,11 @@ def net_estimate(fraction: Estimate, control: Estimate) -> Estimate:
 
 
 def strata(whole: Tally) -> dict[Hashable, int]:
-    """The census as `fraction_estimate` takes it: 1, 0 and the machine's other answers."""
+    """The census as `fraction_estimate` takes it: 1, 0, the machine's other answers, and what it has not judged."""
     counts: Counter[Hashable] = Counter()
-    for verdict, n in whole._asdict().items():
+    for verdict, n in zip(Verdict.values, whole.verdicts, strict=True):
         counts[code(verdict)] += n
+    counts[NOT_JUDGED] += whole.not_judged
     return {kind: n for kind, n in counts.items() if n}
 
 
@@ -267,13 +301,12 @@ def _over_layers(rows: Sequence[Labelled], counts: Mapping[Place, Tally], sample
             "Layers as a sample need items that were drawn with equal probability; choose this census as the estimand."
         )
         return Line(CORRECTED, Estimate(name, len(rows), why=why)), why
-    two_valued = [it for it in rows if code(it.machine) in (0, 1)]
     found = counted_over_layers(
-        [float(it.human) for it in two_valued],
-        [float(code(it.machine)) for it in two_valued],  # type: ignore[arg-type]
-        [(it.model, it.layer) for it in two_valued],
+        [float(it.human) for it in rows],
+        [float(code(it.machine) == 1) for it in rows],
+        [(it.model, it.layer) for it in rows],
         {place: it.interpretable for place, it in counts.items()},
-        {place: it.n for place, it in counts.items() if it.n},
+        {place: it.total + it.not_judged for place, it in counts.items() if it.total + it.not_judged},
     )
     why = "Layers were drawn again, whole, with their labels and their part of the census."
     return Line(CORRECTED, found), found.why or why
@@ -281,18 +314,26 @@ def _over_layers(rows: Sequence[Labelled], counts: Mapping[Place, Tally], sample
 
 def _from_elsewhere(query: Query, whole: Tally, resolved: Resolved) -> list[Line]:
     """Rogan and Gladen's estimate, where another project calibrates the machine."""
-    from labelapp.statistics.weighting import rogan_gladen
+    from labelapp.statistics.clusters import clustered_share
+    from labelapp.statistics.weighting import ROGAN_GLADEN, rogan_gladen_over
 
     if not query.calibration or query.calibration in (NONE, query.project) or not whole.n:
         return []
     project = Project.objects.filter(slug=query.calibration).first()
     if project is None or resolved.judge is None or resolved.rule is None:
         return []
+    if is_partly_judged(whole):
+        return [Line(CORRECTED, Estimate(ROGAN_GLADEN, 0, why=partly_words(whole)))]
     rows = sample_of(Query(truth=query.truth), project, resolved.judge, resolved.rule).rows
-    pairs = Counter((it.human, code(it.machine)) for it in rows if code(it.machine) in (0, 1))
-    yes, no = pairs[True, 1] + pairs[True, 0], pairs[False, 1] + pairs[False, 0]
-    found = rogan_gladen(whole.interpretable / whole.n, whole.n, pairs[True, 1], yes, pairs[False, 0], no)
-    return [Line(CORRECTED, found)]
+    told = [it for it in rows if code(it.machine) in (0, 1)]
+    right = {
+        human: clustered_share(
+            [code(it.machine) == int(human) for it in told if it.human is human],
+            [it.vector for it in told if it.human is human],
+        )
+        for human in (True, False)
+    }
+    return [Line(CORRECTED, rogan_gladen_over(whole.share, right[True], right[False]))]
 
 
 def _source(estimate: Estimate) -> str:

@@ -20,6 +20,8 @@ TITLES = {
     "left_out": "Unsure, unparsed or failed",
 }
 
+UNNAMED = {"source", "name", "model", "method", "why"}  # what they say is plain without their column's head
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -27,6 +29,7 @@ class Cell:
     is_number: bool
     title: str = ""
     source: str = ""  # draws the mark: person, machine, corrected
+    name: str = ""  # of its column, where a phone shows rows without heads
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,8 @@ def csv_rows(computed: Computed) -> list[list[Any]]:
 
 def _cell(column: str, point: Point) -> Cell:
     source = point.source if column == "source" else ""
-    return Cell(_text(column, point), column in NUMBERS, source=source)
+    name = "" if column in UNNAMED else {"value": "fraction, %"}.get(column, HEADS[column])
+    return Cell(_text(column, point), column in NUMBERS, source=source, name=name)
 
 
 def _text(column: str, point: Point) -> str:

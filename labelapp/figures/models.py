@@ -17,7 +17,7 @@ class Figure(models.Model):
     # What it was computed from, as `kinds.base.Inputs`: long, and read only where somebody wants to recompute it.
     census = models.JSONField()  # [columns, rows]
     labels = models.JSONField()
-    # The newest rows when it was last found to be so (`services.stamp_now`): as long as there are no newer ones, it
+    # The newest rows when it was last found to be so (`review.stamp`): as long as there are no newer ones, it
     # need not be computed anew.
     stamp = models.CharField(max_length=120)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")

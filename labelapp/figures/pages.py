@@ -24,12 +24,13 @@ from labelapp.figures.kinds import KINDS
 from labelapp.figures.kinds.base import LABEL_COLUMNS, POINT_COLUMNS, Kind
 from labelapp.figures.listing import csv_rows, table_of
 from labelapp.figures.query import AXES, CONTRASTS, COVARIATES, ESTIMANDS, NONE, TRUTHS, UNITS, Query, query_parse
-from labelapp.figures.services import figure_keep, figure_start, stamp_now
+from labelapp.figures.services import figure_keep, figure_start
 from labelapp.figures.shown import Shown, figure_show, projects_shown_to
 from labelapp.figures.words import points_words
 from labelapp.jobs.pages import progress_context
 from labelapp.judgements.models import Judge, Summary
 from labelapp.judgements.rules import RULES
+from labelapp.review.stamp import stamp_now
 
 PRESENT = "now"
 

@@ -10,8 +10,8 @@ from collections.abc import Callable, Hashable
 from typing import TypeVar
 
 from labelapp.accounts.models import User
-from labelapp.figures.services import stamp_now
 from labelapp.labelling.models import Membership
+from labelapp.review.stamp import stamp_now
 
 MOST = 200
 _found: OrderedDict[Hashable, object] = OrderedDict()

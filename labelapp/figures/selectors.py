@@ -19,9 +19,17 @@ from labelapp.figures.specs import Fraction, Spectrum
 from labelapp.judgements.models import Judge, Summary
 from labelapp.judgements.rules import DEFAULT_RULE, RULES, Rule
 from labelapp.judgements.visibility import count_is_shown
-from labelapp.statistics.estimation import wilson_interval
+from labelapp.statistics.clusters import share_of_pairs
 
 MAX_SPECTRA = 8
+COUNTS = {
+    "yes": Sum("interpretable"),
+    "no": Sum("not_interpretable"),
+    "open": Sum(F("unsure") + F("unparsed") + F("failed")),
+    "both": Sum("ends_both"),
+    "one": Sum("ends_one"),
+    "none": Sum("ends_none"),
+}
 CENSUS = {"matrix__preprocessing": "raw", "matrix__basis": "svd", "matrix__control": ""}
 
 
@@ -62,7 +70,8 @@ def claims(model: Model | None = None, *, viewer: User | None = None) -> list[Cl
     for row in _sums(model):
         group = groups[row["matrix__model_id"], row["judge_id"], row["rule"]]
         place = (row["matrix__model_id"], row["matrix__circuit"], row["matrix__layer"])
-        group.append(Cell(*place[1:], row["yes"], row["no"], row["open"], hidden[place]))
+        counts = (row["yes"], row["no"], row["open"], row["both"], row["one"], row["none"])
+        group.append(Cell(place[1], place[2], *counts, hidden[place]))
     judges = Judge.objects.in_bulk({judge_id for _, judge_id, _ in groups})
     holdings = {holding.model.pk: holding for holding in models_with_holdings()}
     return [
@@ -102,6 +111,9 @@ class Cell(NamedTuple):
     yes: int
     no: int
     left_out: int
+    ends_both: int  # vectors with a yes or no on both ends, by how many of these are interpretable
+    ends_one: int
+    ends_none: int
     n_hidden: int  # directions that the viewer is still to judge blind
 
     @property
@@ -118,12 +130,7 @@ def _sums(model: Model | None) -> list[dict[str, Any]]:
     if model is not None:
         rows = rows.filter(matrix__model=model)
     columns = ("matrix__model_id", "judge_id", "rule", "matrix__circuit", "matrix__layer")
-    counts = {
-        "yes": Sum("interpretable"),
-        "no": Sum("not_interpretable"),
-        "open": Sum(F("unsure") + F("unparsed") + F("failed")),
-    }
-    return list(rows.values(*columns).annotate(**counts).order_by(*columns))
+    return list(rows.values(*columns).annotate(**COUNTS).order_by(*columns))
 
 
 def _hidden(viewer: User) -> Counter[tuple[int, str, int | None]]:
@@ -174,5 +181,7 @@ def _spectrum(matrix: Matrix) -> Spectrum:
 
 
 def _fraction(circuit: str, cell: Cell) -> Fraction:
-    low, high = wilson_interval(cell.yes, cell.n)
-    return Fraction(circuit, cell.layer or 0, cell.yes, cell.n, low, high, cell.left_out)
+    """With its interval over vectors."""
+    share = share_of_pairs(cell.yes, cell.n, (cell.ends_both, cell.ends_one, cell.ends_none))
+    assert share.low is not None and share.high is not None
+    return Fraction(circuit, cell.layer or 0, cell.yes, cell.n, share.low, share.high, cell.left_out)

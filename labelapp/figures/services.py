@@ -8,10 +8,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from django.db import IntegrityError, transaction
-from django.db.models import Max
 
 from labelapp.accounts.models import User
-from labelapp.atlas.models import Direction
 from labelapp.figures.census import judged_total
 from labelapp.figures.estimates import Resolved, resolve
 from labelapp.figures.kinds import KINDS
@@ -20,9 +18,8 @@ from labelapp.figures.models import Figure
 from labelapp.figures.query import ENDS, NONE, Query, query_from_json
 from labelapp.jobs.models import OPEN, Job
 from labelapp.jobs.services import job_create
-from labelapp.judgements.models import Judge, Judgement, Verification
-from labelapp.labelling.models import Item
-from labelapp.review.models import Adjudication
+from labelapp.judgements.models import Judge, Judgement
+from labelapp.review.stamp import stamp_now
 
 FIGURE_TASK = "workers.tasks.export.figure_compute"
 MOST_ENDS_AT_ONCE = 40_000  # looked into one by one while somebody waits for the page
@@ -54,15 +51,6 @@ def is_heavy(kind: Kind, resolved: Resolved) -> bool:
         return False
     looks_inside = kind.looks_into_matrices or resolved.query.unit != ENDS or not resolved.of.is_whole_matrices
     return looks_inside and judged_total(resolved.of, resolved.judge) > MOST_ENDS_AT_ONCE
-
-
-def stamp_now() -> str:
-    """The newest rows of all that figures are made of; where it has not changed, no figure has. Five index look-ups."""
-    newest = (
-        rows.objects.order_by().aggregate(newest=Max("pk"))["newest"] or 0
-        for rows in (Judgement, Verification, Adjudication, Item, Direction)
-    )
-    return ".".join(str(it) for it in newest)
 
 
 def figure_last(kind: Kind, query: Query, stamp: str) -> Figure | None:

@@ -15,10 +15,11 @@ from labelapp.figures.hiding import hidden_taken
 from labelapp.figures.kinds.base import Computed, Kind
 from labelapp.figures.models import Figure
 from labelapp.figures.query import NONE, Query
-from labelapp.figures.services import figure_at, figure_computed, figure_job, figure_last, is_heavy, named, stamp_now
+from labelapp.figures.services import figure_at, figure_computed, figure_job, figure_last, is_heavy, named
 from labelapp.jobs.models import Job
 from labelapp.labelling.models import Item, Membership, Project
 from labelapp.labelling.selectors import REVIEWING_ROLES
+from labelapp.review.stamp import stamp_now
 
 COMPARED = (
     "labels of people", "called interpretable by people", "directions the machine judged",

@@ -204,7 +204,9 @@ class Verification(models.Model):
 class Summary(models.Model):
     """How many current judgements of each verdict a judge has on a matrix under a rule, for pages.
 
-    Kept in the transaction that writes the judgement; `manage.py verify` recomputes it.
+    Of a machine also how many vectors there are of whose ends both, one or none is interpretable, where both have a yes
+    or no: intervals keep the two ends together. Kept in the transaction that writes the judgement; `manage.py verify`
+    recomputes it.
     """
 
     matrix = models.ForeignKey(Matrix, models.CASCADE, related_name="summaries")
@@ -215,6 +217,9 @@ class Summary(models.Model):
     unsure = models.IntegerField(default=0)
     unparsed = models.IntegerField(default=0)
     failed = models.IntegerField(default=0)
+    ends_both = models.IntegerField(default=0, db_default=0)
+    ends_one = models.IntegerField(default=0, db_default=0)
+    ends_none = models.IntegerField(default=0, db_default=0)
 
     class Meta:
         verbose_name_plural = "summaries"

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.db import connection, transaction
-from django.db.models import Field, Model, Q, QuerySet
+from django.db.models import Model, Q, QuerySet
 from django.utils import timezone
 
 from labelapp.accounts.models import User
@@ -24,11 +24,12 @@ from labelapp.judgements.models import (
     Kind,
     Reason,
     Subject,
-    Summary,
     Verdict,
     Verification,
 )
 from labelapp.judgements.rules import Answers, verdicts_of
+from labelapp.judgements.summaries import column_of, pairs_kept, summaries_add
+from labelapp.judgements.summaries import summaries_verify as summaries_verify
 
 
 class JudgementError(ValueError):
@@ -78,7 +79,8 @@ def judgement_record(*, judge: Judge, source: str, draft: Draft) -> Judgement:
     Raises JudgementError where the verdict, label, kind, reason or misfits are not what they may be.
     """
     draft_check(draft, is_person=judge.is_person)
-    with transaction.atomic(), followed([draft.direction_id]):
+    ids = [draft.direction_id]
+    with transaction.atomic(), followed(ids), pairs_kept(judge, ids):
         # The direction's row is locked: of two tabs that answer at once, the second supersedes the first.
         direction = Direction.objects.select_for_update().only("pk", "matrix_id").get(pk=draft.direction_id)
         own = list(judgements_own(judge_id=judge.pk, source=source, direction_id=direction.pk))
@@ -121,7 +123,7 @@ def judgement_write(
     judgement.blind = blind
     judgement.save(force_insert=True)
     if judgement.subject == Subject.DIRECTION:
-        _summaries_add(judge_id, _cells(matrix_id, verdicts_of(Answers(judgement.verdict, judgement.label)), +1))
+        summaries_add(judge_id, _cells(matrix_id, verdicts_of(Answers(judgement.verdict, judgement.label)), +1))
     return judgement
 
 
@@ -142,7 +144,7 @@ def judgements_record_new(
     for draft in drafts:
         draft_check(draft, is_person=judge.is_person)
     ids = sorted(draft.direction_id for draft in drafts)
-    with transaction.atomic(), followed(ids):
+    with transaction.atomic(), followed(ids), pairs_kept(judge, ids):
         # The same lock as a person's judgement takes: another run of this judge waits, and then sees these rows.
         locked = Direction.objects.select_for_update().filter(pk__in=ids).order_by("pk")
         matrices = dict(locked.values_list("pk", "matrix_id"))
@@ -161,7 +163,7 @@ def judgements_record_new(
             said = Answers(draft.verdict, draft.label.strip(), answers.get(draft.direction_id))
             for rule, verdict in verdicts_of(said).items():
                 counts[matrices[draft.direction_id], rule, verdict] += 1
-        _summaries_add(judge.pk, counts)
+        summaries_add(judge.pk, counts)
     return len(new)
 
 
@@ -171,7 +173,7 @@ def judgement_withdraw(judgement: Judgement) -> Judgement | None:
     The caller tells the followers. Returns the withdrawal, or None where the judgement no longer stands (withdrawn
     already, or superseded).
     """
-    with transaction.atomic():
+    with transaction.atomic(), pairs_kept(judgement.judge, [judgement.direction_id]):
         direction = Direction.objects.select_for_update().only("pk", "matrix_id").get(pk=judgement.direction_id)
         if not Judgement.every.filter(pk=judgement.pk, current=True).update(current=False):
             return None
@@ -193,7 +195,8 @@ def judgement_withdraw(judgement: Judgement) -> Judgement | None:
 
 def verification_record(*, judgement: Judgement, judge: Judge, answer: str) -> Verification:
     """Write a verifier's answer to a judgement's label."""
-    with transaction.atomic(), followed([judgement.direction_id]):
+    ids = [judgement.direction_id]
+    with transaction.atomic(), followed(ids), pairs_kept(judgement.judge, ids):
         direction = Direction.objects.select_for_update().only("pk", "matrix_id").get(pk=judgement.direction_id)
         current = Judgement.objects.get(pk=judgement.pk).current
         if current:
@@ -209,49 +212,6 @@ def verdicts_by_rule(judgement: Judgement) -> dict[str, Verdict]:
     verifications = sorted(judgement.verifications.all(), key=lambda row: row.pk)
     answer = verifications[-1].answer if verifications else None
     return verdicts_of(Answers(judgement.verdict, judgement.label, answer))
-
-
-def summaries_verify(*, repair: bool = False) -> list[str]:
-    """Recompute every summary from the judgements; return a line for each that differs (and mend it if asked).
-
-    Matrix by matrix, under the lock that every writer of a judgement takes, so people may go on judging.
-    """
-    matrices = set(Judgement.objects.filter(current=True).values_list("direction__matrix_id", flat=True).distinct())
-    matrices |= set(Summary.objects.values_list("matrix_id", flat=True).distinct())
-    return [line for matrix_id in sorted(matrices) for line in _matrix_verify(matrix_id, repair=repair)]
-
-
-def _matrix_verify(matrix_id: int, *, repair: bool) -> list[str]:
-    lines = []
-    with transaction.atomic():
-        list(Direction.objects.select_for_update().filter(matrix=matrix_id).order_by("pk").values_list("pk"))
-        expected = _verdicts_counted(matrix_id)
-        stored = {
-            (row.judge_id, row.rule, verdict): getattr(row, verdict)
-            for row in Summary.objects.filter(matrix=matrix_id)
-            for verdict in Verdict.values
-        }
-        for cell in sorted(stored.keys() | expected.keys()):
-            if (difference := expected[cell] - stored.get(cell, 0)) == 0:
-                continue
-            judge_id, rule, verdict = cell
-            lines.append(
-                f"matrix {matrix_id}, judge {judge_id}, rule {rule}: {verdict} is {stored.get(cell, 0)}, "
-                f"should be {expected[cell]}"
-            )
-            if repair:
-                _summaries_add(judge_id, {(matrix_id, rule, verdict): difference})
-    return lines
-
-
-def _verdicts_counted(matrix_id: int) -> Counter[tuple[int, str, str]]:
-    """How many current judgements of each judge, rule and verdict there are on a matrix."""
-    counts: Counter[tuple[int, str, str]] = Counter()
-    rows = Judgement.objects.filter(direction__matrix=matrix_id, current=True).prefetch_related("verifications")
-    for judgement in rows.iterator(chunk_size=2000):
-        for rule, verdict in verdicts_by_rule(judgement).items():
-            counts[judgement.judge_id, rule, verdict] += 1
-    return counts
 
 
 def draft_check(draft: Draft, *, is_person: bool) -> None:
@@ -347,40 +307,11 @@ def rows_insert(
 
 def _count(judge_id: int, matrix_id: int, judgement: Judgement, by: int) -> None:
     if judgement.subject == Subject.DIRECTION:
-        _summaries_add(judge_id, _cells(matrix_id, verdicts_by_rule(judgement), by))
+        summaries_add(judge_id, _cells(matrix_id, verdicts_by_rule(judgement), by))
 
 
 def _cells(matrix_id: int, verdicts: Mapping[str, Verdict], by: int) -> dict[tuple[int, str, str], int]:
     return {(matrix_id, rule, str(verdict)): by for rule, verdict in verdicts.items()}
-
-
-def _summaries_add(judge_id: int, counts: Mapping[tuple[int, str, str], int]) -> None:
-    """Add to many summaries at once; `counts` by matrix, rule and verdict.
-
-    One statement, where the ORM has no `set to itself plus`: a run of thousands of directions ends in it each second.
-    """
-    quote = connection.ops.quote_name
-    table = quote(Summary._meta.db_table)
-    verdicts = [quote(column_of(Summary, verdict)) for verdict in Verdict.values]
-    statement = (
-        f"INSERT INTO {table} (matrix_id, judge_id, rule, {', '.join(verdicts)}) "
-        f"VALUES (%s, %s, %s, {', '.join(['%s'] * len(verdicts))}) ON CONFLICT (matrix_id, judge_id, rule) "
-        f"DO UPDATE SET {', '.join(f'{it} = {table}.{it} + EXCLUDED.{it}' for it in verdicts)}"
-    )
-    cells = sorted({(matrix_id, rule) for matrix_id, rule, _ in counts})  # one order for all writers
-    rows: list[tuple[Any, ...]] = [
-        (matrix_id, judge_id, rule, *(counts.get((matrix_id, rule, verdict), 0) for verdict in Verdict.values))
-        for matrix_id, rule in cells
-    ]
-    with connection.cursor() as cursor:
-        cursor.executemany(statement, rows)
-
-
-def column_of(model: type[Model], field: str) -> str:
-    """A field's column, for statements that the ORM has no words for."""
-    column = model._meta.get_field(field)
-    assert isinstance(column, Field)
-    return str(column.column)
 
 
 def _digest(value: Mapping[str, Any]) -> str:

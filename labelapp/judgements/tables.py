@@ -19,22 +19,38 @@ from labelapp.atlas.keys import Variant
 from labelapp.judgements.models import Judge, Summary, Verdict
 from labelapp.judgements.rules import DEFAULT_RULE, RULES, Rule
 from labelapp.judgements.visibility import count_is_shown
-from labelapp.statistics.estimation import wilson_interval
+from labelapp.statistics.clusters import Share, share_of_pairs
 
-SUMS = {str(verdict): Sum(verdict, default=0) for verdict in Verdict.values}
+SUMS = {column: Sum(column, default=0) for column in (*Verdict.values, "ends_both", "ends_one", "ends_none")}
 # What makes a slice: circuit and variant, columns of Matrix.
 PLACE = ("circuit", "preprocessing", "basis", "basis_seed", "control", "control_seed")
 Place = tuple[Any, ...]
 
 
 class Tally(NamedTuple):
-    """How many directions have each verdict under one rule."""
+    """How many directions have each verdict under one rule; `ends_…` count the vectors that have a yes or no on both
+    ends, by how many of these are interpretable. `not_judged` is known only where somebody counted what is stored.
+    """
 
     interpretable: int = 0
     not_interpretable: int = 0
     unsure: int = 0
     unparsed: int = 0
     failed: int = 0
+    ends_both: int = 0
+    ends_one: int = 0
+    ends_none: int = 0
+    not_judged: int = 0
+
+    @property
+    def verdicts(self) -> tuple[int, ...]:
+        """In the order of `Verdict`."""
+        return self[: len(Verdict.values)]
+
+    @property
+    def total(self) -> int:
+        """All answers."""
+        return sum(self.verdicts)
 
     @property
     def n(self) -> int:
@@ -50,12 +66,15 @@ class Tally(NamedTuple):
         return 100 * self.interpretable / self.n if self.n else None
 
     @property
+    def share(self) -> Share:
+        """Of interpretable among yes and no, its 95 % interval over vectors."""
+        return share_of_pairs(self.interpretable, self.n, (self.ends_both, self.ends_one, self.ends_none))
+
+    @property
     def interval(self) -> tuple[float, float] | None:
-        """Wilson 95 %, in percent."""
-        if not self.n:
-            return None
-        low, high = wilson_interval(self.interpretable, self.n)
-        return 100 * low, 100 * high
+        """95 % over vectors, in percent."""
+        share = self.share
+        return None if share.low is None or share.high is None else (100 * share.low, 100 * share.high)
 
 
 @dataclass(frozen=True)
@@ -121,7 +140,7 @@ def _name(place: Place) -> str:
 
 
 def _row(name: str, found: Mapping[str, Tally], rules: Sequence[Rule], n_hidden: int) -> RuleRow:
-    n = max(sum(tally) for tally in found.values())
+    n = max(tally.total for tally in found.values())
     return RuleRow(name, [found.get(rule.name) for rule in rules], n, count_is_shown(n, n_hidden))
 
 

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from django.db import DEFAULT_DB_ALIAS, connection
 from django.db.models import Count, OuterRef, QuerySet, Subquery, Sum
 from django.db.models.functions import Coalesce
+from django.utils import timezone
 
 from labelapp.accounts.models import User
 from labelapp.atlas.models import Direction
@@ -34,7 +35,8 @@ _RULED = """CASE WHEN {row}.verdict <> 'interpretable' OR NOT {has_verifier} THE
   WHEN {answer} = 'yes' THEN 'interpretable' WHEN {answer} = 'no' THEN 'not_interpretable' ELSE 'unparsed' END"""
 _ANSWER = "(SELECT v.answer FROM judgements_verification v WHERE v.judgement_id = j.id ORDER BY v.id DESC LIMIT 1)"
 
-# `{hidden}` has the ids of the directions that are hidden from the viewer.
+# `{hidden}` has the ids of the directions that are hidden from the viewer, each once. They are joined: of many ids the
+# database would go through the list for each direction.
 _COUNTED = f"""
 WITH people AS MATERIALIZED (
   SELECT j.direction_id, count(*) FILTER (WHERE j.verdict = 'interpretable') AS yes,
@@ -42,11 +44,12 @@ WITH people AS MATERIALIZED (
   FROM judgements_judgement j JOIN judgements_judge judge ON judge.id = j.judge_id AND judge.type = 'person'
   WHERE j.source = %s AND j.current AND j.subject = 'direction' GROUP BY j.direction_id
 ), hidden (direction_id) AS MATERIALIZED ({{hidden}}), human AS MATERIALIZED (
-  SELECT p.direction_id, p.direction_id IN (SELECT direction_id FROM hidden) AS is_hidden,
+  SELECT p.direction_id, hidden.direction_id IS NOT NULL AS is_hidden,
     i.id IS NOT NULL AS is_item, COALESCE(i.exploration, false) AS is_apart,
     CASE WHEN yes + no = 0 THEN 'unsure' WHEN yes = no THEN 'tie' WHEN yes > no THEN 'interpretable'
       ELSE 'not_interpretable' END AS verdict
   FROM people p LEFT JOIN labelling_item i ON i.direction_id = p.direction_id AND i.project_id = %s
+  LEFT JOIN hidden ON hidden.direction_id = p.direction_id
 ), said AS MATERIALIZED (
   SELECT j.id, j.direction_id, j.judge_id, j.verdict, {_ANSWER} AS answer,
     row_number() OVER (PARTITION BY j.direction_id, j.judge_id ORDER BY j.id DESC) AS place
@@ -159,19 +162,46 @@ class Listed(NamedTuple):
     is_exploration: bool
 
 
+class State(NamedTuple):
+    """Of the data, as far as the counts hang on them."""
+
+    n_items: int
+    n_people: int  # judgements of people that stand on the project's items
+    seats: str  # a hash of where the viewer judges, and as what
+    whole: str  # a hash of all
+
+
 def crossed(project: Project, viewer: User | None) -> Crossed:
     """The counts as they are now; kept ones where nothing has changed since. For no viewer nothing is hidden."""
-    n_items, state = _state(project, viewer)  # before anything is counted: what is written meanwhile changes it
-    key = viewer.pk if viewer else 0
-    kept = CrossedCount.objects.filter(project=project, viewer_key=key, state=state).first()
-    if kept is not None:
-        return Crossed(n_items, **kept.counts)
-    counts = _counts(project, viewer)
-    row = CrossedCount(project=project, viewer_key=key, state=state, counts=counts)
+    state = state_now(project, viewer)
+    kept = crossed_kept(project, viewer)
+    if kept is None or kept.state != state.whole:
+        kept = crossed_counted(project, viewer, state)
+        crossed_keep(kept)
+    return Crossed(state.n_items, **kept.counts)
+
+
+def crossed_kept(project: Project, viewer: User | None) -> CrossedCount | None:
+    """The counts as they were last found for this viewer."""
+    return CrossedCount.objects.filter(project=project, viewer_key=viewer.pk if viewer else 0).first()
+
+
+def crossed_counted(project: Project, viewer: User | None, state: State) -> CrossedCount:
+    """Count them; not stored yet. The state was read before: what is written meanwhile changes it."""
+    return CrossedCount(
+        project=project, viewer_key=viewer.pk if viewer else 0, state=state.whole, seats=state.seats,
+        counts=_counts(project, viewer), counted_at=timezone.now(),
+    )  # fmt: skip
+
+
+def crossed_keep(row: CrossedCount) -> None:
+    """Store counts in the place of the viewer's earlier ones."""
     CrossedCount.objects.bulk_create(
-        [row], update_conflicts=True, unique_fields=["project", "viewer_key"], update_fields=["state", "counts"]
+        [row],
+        update_conflicts=True,
+        unique_fields=["project", "viewer_key"],
+        update_fields=["state", "seats", "counts", "counted_at"],
     )
-    return Crossed(n_items, **counts)
 
 
 def listed(
@@ -235,8 +265,8 @@ def _hidden(project: Project, viewer: User | None) -> tuple[str, Sequence[Any]]:
     return sql, parameters
 
 
-def _state(project: Project, viewer: User | None) -> tuple[int, str]:
-    """How many items there are, and a hash of all that the counts hang on: two queries.
+def state_now(project: Project, viewer: User | None) -> State:
+    """Two queries.
 
     The newest rows, and sums beside them: a row that is committed later may have the smaller id.
     """
@@ -255,8 +285,11 @@ def _state(project: Project, viewer: User | None) -> tuple[int, str]:
     }
     found = one.annotate(**{name: Coalesce(Subquery(rows), 0) for name, rows in counted.items()})
     row = found.values_list(*counted).get()
-    state = hashlib.sha256(json.dumps([row, of_viewer]).encode()).hexdigest()
-    return row[0], state
+    return State(row[0], row[1], _hash(of_viewer), _hash([row, of_viewer]))
+
+
+def _hash(values: Any) -> str:
+    return hashlib.sha256(json.dumps(values).encode()).hexdigest()
 
 
 def _newest(model: Any) -> QuerySet[Any, Any]:

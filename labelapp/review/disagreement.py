@@ -10,18 +10,17 @@ from __future__ import annotations
 import heapq
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Q, QuerySet
 
 from labelapp.accounts.models import User
-from labelapp.atlas.models import Matrix
 from labelapp.atlas.panels import hidden_from
-from labelapp.judgements.models import Judge, Judgement, Summary
 from labelapp.labelling.blindness import Blindness
 from labelapp.labelling.models import Item, Project
 from labelapp.review.filters import KIND_NAMES, Filters
 from labelapp.review.models import Adjudication, Disagreement
+from labelapp.review.queue_choices import of_projects
 from labelapp.review.scores import scored
 
 ROWS_A_PAGE = 50
@@ -145,9 +144,8 @@ def queue_of(projects: Collection[Project], filters: Filters, viewer: User, *, s
     """The items of these projects that fulfil the filters, but for the kind.
 
     Without those that the viewer is still to judge blind, here or in another project, unless `show_hidden`.
-    Raises FilterError.
     """
-    rows = Disagreement.objects.filter(_in(projects), filters.condition(projects), score__gt=0)
+    rows = Disagreement.objects.filter(of_projects(projects), filters.condition(projects), score__gt=0)
     closed, still_open = rows.filter(is_open=False), rows.filter(is_open=True)
     if show_hidden:
         return Queue((closed, still_open))
@@ -158,7 +156,7 @@ def queue_of(projects: Collection[Project], filters: Filters, viewer: User, *, s
         (closed,),
         [Standing(*row) for row in mine.values_list(*Standing._fields)],
         viewer if blind.may_wait_elsewhere(projects) else None,
-        Item.objects.filter(_in(projects), is_open=True).exclude(judged),
+        Item.objects.filter(of_projects(projects), is_open=True).exclude(judged),
     )
 
 
@@ -178,36 +176,6 @@ def rows_shown(ranked: Sequence[Disagreement]) -> list[Row]:
         for it in ranked
         if it.item_id in items
     ]
-
-
-def judges_of(projects: Collection[Project]) -> list[Judge]:
-    """Whose answers the queue compares: people of these projects, and machines that judged in their matrices."""
-    people = Judgement.objects.filter(judge=OuterRef("pk"), source__in=[it.source for it in projects])
-    machines = Summary.objects.filter(judge=OuterRef("pk"), matrix__in=_matrices(projects).values("pk"))
-    is_person = Q(type=Judge.Type.PERSON)
-    judges = Judge.objects.filter(is_person & Q(Exists(people)) | ~is_person & Q(Exists(machines)))
-    return list(judges.order_by("type", "name", "pk"))
-
-
-def places_of(projects: Collection[Project]) -> dict[str, list[Any]]:
-    """The models, circuits and layers where the projects' judges disagree, for the filters: one query."""
-    found = list(_matrices(projects).order_by().values_list("model_id", "circuit", "layer").distinct())
-    return {
-        "models": sorted({model for model, _, _ in found}),
-        "circuits": sorted({circuit for _, circuit, _ in found}),
-        "layers": sorted({layer for _, _, layer in found if layer is not None}),
-    }
-
-
-def _matrices(projects: Collection[Project]) -> QuerySet[Matrix]:
-    here = Disagreement.objects.filter(_in(projects), matrix=OuterRef("pk"), score__gt=0)
-    return Matrix.objects.filter(Exists(here))
-
-
-def _in(projects: Collection[Project]) -> Q:
-    """One project is said as one: then its index gives the order."""
-    ids = [it.pk for it in projects]
-    return Q(project=ids[0]) if len(ids) == 1 else Q(project__in=ids)
 
 
 def _behind(rows: QuerySet[Disagreement], after: Place) -> QuerySet[Disagreement]:

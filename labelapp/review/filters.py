@@ -6,15 +6,14 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Q
 from django.utils.http import urlencode
 
 from labelapp.atlas.keys import CIRCUITS
 from labelapp.atlas.models import Matrix
-from labelapp.autolabel.audits import AuditError, findings, source_get
-from labelapp.judgements.models import Judge, Judgement
 from labelapp.labelling.models import Project
-from labelapp.review.models import Disagreement
+from labelapp.review.audit_marks import audit_condition
+from labelapp.review.queue_choices import judges_of
 from labelapp.review.scores import CELL_BITS
 from labelapp.statistics.audits import AUDITS
 
@@ -31,7 +30,6 @@ CELLS = {
     "none-yes": "no meaning, verified",
     "none-no": "no meaning, rejected",
 }
-MOST_AUDITED = 30_000  # SQLite takes so many parameters
 MOST_DIGITS = 18  # of an id: what the database's integers hold
 MOST_LAYER_DIGITS = 9
 MOST_CELLS = 1 << len(CELL_BITS)
@@ -66,7 +64,7 @@ class Filters:
         return {name: value for name, value in pairs.items() if value != getattr(usual, name)}
 
     def condition(self, projects: Collection[Project]) -> Q:
-        """On rows of `Disagreement`, all but the kind. Raises FilterError as `audited` does."""
+        """On rows of `Disagreement`, all but the kind."""
         found = Q()
         if places := self._places():
             found &= Q(matrix__in=Matrix.objects.filter(places).values("pk"))
@@ -75,41 +73,12 @@ class Filters:
         if self.state:
             found &= Q(is_decided=self.state == "decided")
         if self.judge:
-            judged = Judgement.objects.filter(direction=OuterRef("direction"), judge=self.judge, current=True)
-            if Judge.objects.filter(pk=self.judge, type=Judge.Type.PERSON).exists():
-                judged = judged.filter(source__in=[it.source for it in projects])
-            found &= Q(Exists(judged))
+            found &= Q(judges__holds=[self.judge])
         if self.cell:
             found &= Q(cells__in=[cells for cells in range(MOST_CELLS) if cells & CELL_BITS[self.cell]])
         if self.audit:
-            found &= Q(direction__in=self.audited(projects))
+            found &= audit_condition(self.audit, judges_of(projects))
         return found
-
-    def audited(self, projects: Collection[Project]) -> list[int]:
-        """The directions with a disagreement that the chosen audit finds in any run or import that judged them.
-
-        Raises FilterError where they are too many for one query.
-        """
-        rows = Disagreement.objects.filter(project__in=[it.pk for it in projects], score__gt=0)
-        if places := self._places():
-            rows = rows.filter(matrix__in=Matrix.objects.filter(places).values("pk"))
-        said = Judgement.objects.filter(current=True, direction__in=rows.values("direction")).exclude(
-            judge__type=Judge.Type.PERSON
-        )
-        judged: dict[str, dict[int, int]] = {}
-        for source, pk, direction in said.values_list("source", "pk", "direction_id"):
-            judged.setdefault(source, {})[pk] = direction
-        found = {
-            directions_of[pk]
-            for source, directions_of in judged.items()
-            for pk in _audit_found(source, self.audit)
-            if pk in directions_of
-        }
-        if len(found) > MOST_AUDITED:
-            raise FilterError(
-                f"The audit finds {len(found):,} of these items, more than a page can sort; choose a circuit or layer."
-            )
-        return sorted(found)
 
     def _places(self) -> Q:
         """On matrices."""
@@ -150,10 +119,3 @@ def _digits(query: Mapping[str, str], name: str, most: int) -> str:
     if value and not (value.isascii() and value.isdigit() and len(value) <= most):
         raise FilterError(f"{value[:40]!r} is no {name}; it is a number.")
     return value
-
-
-def _audit_found(source: str, audit: str) -> Mapping[int, str]:
-    try:
-        return findings(source_get(source)).found[audit]
-    except AuditError:  # a machine's judgements from elsewhere than a run or an import
-        return {}

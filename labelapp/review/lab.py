@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
 
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Sum
+from django.db.models.expressions import RawSQL
 from django.db.models.fields.json import KT
 
 from labelapp.accounts.models import User
 from labelapp.atlas.models import Direction
-from labelapp.atlas.panels import hidden_directions, hidden_from
-from labelapp.autolabel.audits import exemplars_of
+from labelapp.atlas.panels import hidden_from
 from labelapp.autolabel.models import Run, RunItem
-from labelapp.judgements.models import Judge, Judgement
+from labelapp.judgements.models import Judge, Judgement, Summary
 from labelapp.judgements.rules import RULES, Rule, rule_for
-from labelapp.judgements.visibility import count_is_shown
+from labelapp.judgements.visibility import MOST_HIDDEN, count_is_shown
+from labelapp.labelling.blindness import Blindness, hidden_among
 from labelapp.labelling.models import Item, Project
+from labelapp.review.lab_exemplars import exemplars_among
 from labelapp.review.lab_query import MISSING, NO, OPEN, YES, Words, project_words, set_words
-from labelapp.review.models import Adjudication, GroundTruth
-from labelapp.statistics.audits import Record, exemplar_leak
+from labelapp.review.models import GroundTruth
+from labelapp.statistics.labels import is_generic
 from labelapp.statistics.operating import OperatingPoint, sensitivity_at
 
 if TYPE_CHECKING:  # it brings scipy, which the web process starts without
@@ -31,9 +32,9 @@ if TYPE_CHECKING:  # it brings scipy, which the web process starts without
 MOST_JUDGES = 6
 JUDGES_AT_FIRST = 3
 RATE = 0.05  # of controls that pass, at the operating point
+EXEMPLARS_PERCENT = 70  # of the work of a long comparison that is looking for exemplars
 ROWS_A_PAGE = 50
 TOKENS_SHOWN = 8
-MOST_SCORES = 100_000  # confidences of one judge that a page reads
 LEFT_OUT = {OPEN: "unsure, unparsed or failed", MISSING: "not judged"}
 # (reference, judge) as letters, in the order of `scoring`'s columns.
 _CELLS = ((YES, YES), (YES, NO), (NO, YES), (NO, NO))
@@ -47,24 +48,39 @@ class Reference:
     truth: GroundTruth | None = None
     part: str = ""
 
-    def words(self, judges: Mapping[int, str], without: Sequence[int] = ()) -> Words:
+    def words(self, judges: Mapping[int, str], without: Sequence[int] = (), generic: Sequence[str] = ()) -> Words:
         if self.truth is None:
-            return project_words(self.project.source, self.project.pk, judges, without)
-        return set_words(self.truth.pk, self.part, judges, without)
+            return project_words(self.project.source, self.project.pk, judges, without, generic)
+        return set_words(self.truth.pk, self.part, judges, without, generic)
+
+    def rows(self) -> QuerySet[Any]:
+        """What has its directions: a set's entries, or all items of a project, of which those that nobody settled are
+        in no score."""
+        if self.truth is None:
+            return Item.objects.filter(project=self.project)
+        return self.truth.entries.filter(part=self.part) if self.part else self.truth.entries.all()
 
     def directions(self) -> QuerySet[Direction]:
-        """Of a project all its items: those that nobody settled are in no score."""
         if self.truth is None:
             return Direction.objects.filter(items__project=self.project)
-        entries = self.truth.entries.filter(part=self.part) if self.part else self.truth.entries.all()
-        return Direction.objects.filter(pk__in=entries.values("direction"))
+        return Direction.objects.filter(pk__in=self.rows().values("direction"))
+
+    def as_json(self) -> dict[str, Any]:
+        """For a job's parameters; `reference_from_json` reads it."""
+        return {"project": self.project.pk, "truth": self.truth.pk if self.truth else 0, "part": self.part}
 
     @property
     def state(self) -> tuple[Any, ...]:
         """What changes when its directions do: a set never changes, of a project items are only added."""
         if self.truth is not None:
             return ("truth", self.truth.pk, self.part)
-        return ("project", self.project.pk, Item.objects.filter(project=self.project).count())
+        return ("project", self.project.pk, self.rows().count())
+
+
+def reference_from_json(stored: Mapping[str, Any]) -> Reference:
+    """What `as_json` made."""
+    truth = GroundTruth.objects.get(pk=stored["truth"]) if stored["truth"] else None
+    return Reference(Project.objects.get(pk=stored["project"]), truth, stored["part"])
 
 
 @dataclass(frozen=True)
@@ -94,6 +110,13 @@ class Scored:
     prompts: Sequence[str] = ()
 
 
+class DifferingWords(Protocol):
+    """Where the directions are read on which two of the judges say yes and no."""
+
+    def differing(self, *, after: int, limit: int) -> list[tuple[int, str]]:
+        """The first ones behind a direction, by id, each with its word (`lab_query`)."""
+
+
 @dataclass(frozen=True)
 class Lab:
     """The comparison; `n` are the reference's ends that are scored, `n_exemplars` those that a prompt shows."""
@@ -103,7 +126,7 @@ class Lab:
     n_yes: int
     n_exemplars: int
     judges: Sequence[Scored] = ()
-    words: Words | None = None
+    words: DifferingWords | None = None
 
 
 @dataclass(frozen=True)
@@ -119,33 +142,64 @@ class Differing:
 
 def judges_of_reference(reference: Reference) -> list[Judge]:
     """The machines that judged any of its directions, newest first: one query."""
-    said = Judgement.objects.filter(
-        judge=OuterRef("pk"), current=True, direction__in=reference.directions().values("pk")
-    )
+    directions = reference.rows().order_by().values("direction")
+    said = Judgement.objects.filter(judge=OuterRef("pk"), current=True, direction__in=directions)
     return list(Judge.objects.exclude(type=Judge.Type.PERSON).filter(Exists(said)).order_by("-pk"))
 
 
 def is_shown(reference: Reference, viewer: User) -> bool:
-    """Whether counts over the reference give away nothing that the viewer is still to judge blind."""
-    directions = reference.directions()
-    hidden = directions.filter(pk__in=hidden_directions(viewer).values("pk")).count()
-    return hidden == 0 or count_is_shown(directions.count(), hidden)
+    """Whether counts over the reference give away nothing that the viewer is still to judge blind.
+
+    Most often a viewer's own project waits for him or her as a whole or hardly at all: that is seen first, and no
+    further than it decides.
+    """
+    rows = reference.rows()
+    n = rows.count() if reference.truth is None or reference.part else reference.truth.n
+    blind = Blindness.of(viewer)
+    if reference.project.pk in blind.judging:
+        waiting = Item.objects.filter(project=reference.project, is_open=True).exclude(
+            blind.judged([reference.project])
+        )
+        if reference.truth is not None:
+            waiting = waiting.filter(direction__in=rows.values("direction"))
+        most = int(MOST_HIDDEN * n)
+        if waiting.order_by().values("pk")[: most + 1].count() > most:
+            return False
+    hidden = hidden_among(viewer, rows.order_by().values("direction")).count()
+    return count_is_shown(n, hidden)
 
 
-def lab(reference: Reference, judges: Sequence[Judge], rule: str = "") -> Lab:
+def lab(
+    reference: Reference,
+    judges: Sequence[Judge],
+    rule: str = "",
+    progress: Callable[[int], object] = lambda percent: None,
+) -> Lab:
     """Score these judges on the same items; the first is the one that the others are compared with. Without a rule
     each by its default: `both` where it has a verifier, else `labeler`.
 
-    An end that any of their prompts shows as an exemplar is scored for none of them.
+    An end that any of their prompts shows as an exemplar is scored for none of them. `progress` is told percent.
     """
-    shown = sorted({pk for judge in judges for pk in _exemplars_among(reference, judge)})
+    shown: set[int] = set()
+    for place, judge in enumerate(judges):
+        shown |= exemplars_among(reference, judge, _part_of(progress, place, len(judges), EXEMPLARS_PERCENT))
     rules = {it.pk: RULES[rule] if rule else rule_for(has_verifier=_has_verifier(it)) for it in judges}
-    words = reference.words({pk: it.name for pk, it in rules.items()}, shown)
+    names, without = {pk: it.name for pk, it in rules.items()}, sorted(shown)
+    words = reference.words(names, without, _generic(reference, names))
+    yes = reference.words({}, without).yes()
     kinds = words.kinds()
     every = [(word, n) for ends, n in kinds for word in ends]
     n_yes = sum(n for word, n in every if word[0] == YES)
-    scored = [_scored(reference, it, rules[it.pk], place, kinds, every) for place, it in enumerate(judges)]
+    scored = []
+    for place, it in enumerate(judges):
+        progress(EXEMPLARS_PERCENT + (100 - EXEMPLARS_PERCENT) * (place + 1) // (len(judges) + 1))
+        scored.append(_scored(reference, it, rules[it.pk], place, kinds, every, yes))
     return Lab(reference, sum(n for _, n in every), n_yes, len(shown), scored, words)
+
+
+def _part_of(progress: Callable[[int], object], place: int, of: int, percent: int) -> Callable[[float], object]:
+    """For one of several like parts of the work, which together are so many percent; it is told shares of itself."""
+    return lambda share: progress(int(percent * (place + share) / of))
 
 
 def differing(
@@ -157,7 +211,7 @@ def differing(
     """
     if found.words is None or len(found.judges) < 2:
         return [], None
-    rows = found.words.differing(range(len(found.judges)), after=after, limit=ROWS_A_PAGE + 1)
+    rows = found.words.differing(after=after, limit=ROWS_A_PAGE + 1)
     more = rows[ROWS_A_PAGE - 1][0] if len(rows) > ROWS_A_PAGE else None
     words = dict(rows[:ROWS_A_PAGE])
     hidden = () if show_hidden else hidden_from(viewer, list(words))
@@ -182,6 +236,7 @@ def _scored(
     place: int,
     kinds: Sequence[tuple[Sequence[str], int]],
     every: Sequence[tuple[str, int]],
+    yes: RawSQL,
 ) -> Scored:
     from labelapp.statistics.scoring import judge_scores
 
@@ -197,7 +252,7 @@ def _scored(
         sorted(left_out.items()),
         _paired(kinds, place) if place else None,
         _spent(reference, judge),
-        _operating(reference, judge),
+        _operating(judge, yes),
         _prompts(judge),
     )
 
@@ -218,38 +273,14 @@ def _paired(kinds: Sequence[tuple[Sequence[str], int]], place: int) -> PairedSco
 
 
 def _has_verifier(judge: Judge) -> bool:
-    return Judgement.objects.filter(judge=judge, current=True, verifications__isnull=False).exists()
+    """By its summaries: of a judge without one every judgement would have to be looked at."""
+    rows = Summary.objects.filter(judge=judge, rule="verifier")
+    return rows.exclude(interpretable=0, not_interpretable=0, unsure=0, unparsed=0, failed=0).exists()
 
 
 def _prompts(judge: Judge) -> list[str]:
     run = Run.objects.filter(judge=judge, measured_run=None).select_related("labeler", "verifier").first()
     return [str(it) for it in run.prompts] if run else []
-
-
-def _exemplars_among(reference: Reference, judge: Judge) -> frozenset[int]:
-    exemplars = tuple(tuple(tokens) for tokens in exemplars_of(judge))
-    return _leaks(reference.state, exemplars, _Held(reference)) if exemplars else frozenset()
-
-
-@dataclass(frozen=True)
-class _Held:
-    """A reference that does not count as part of the cache's key: its state does."""
-
-    reference: Reference = field(compare=False)
-
-
-@lru_cache(maxsize=64)
-def _leaks(state: tuple[Any, ...], exemplars: Sequence[Sequence[str]], held: _Held) -> frozenset[int]:
-    """The reference's directions that share nearly all tokens with an exemplar (`audits.exemplar_leak`).
-
-    Kept in memory: readouts and prompts never change.
-    """
-    rows = held.reference.directions().order_by("pk").values_list("pk", "tokens")
-    ids, records = [], []
-    for pk, tokens in rows.iterator():
-        ids.append(pk)
-        records.append(Record(list(tokens), "", "", "", ""))
-    return frozenset(ids[place] for place in exemplar_leak(records, exemplars))
 
 
 def _spent(reference: Reference, judge: Judge) -> Spent | None:
@@ -276,32 +307,41 @@ def _spent(reference: Reference, judge: Judge) -> Spent | None:
     return Spent(n, None if cost is None else round(cost), seconds)
 
 
-def _operating(reference: Reference, judge: Judge) -> OperatingPoint:
+def _generic(reference: Reference, rules: Mapping[int, str]) -> list[str]:
+    """Of what judges under the rule `both_specific` say there, the labels that are merely a part of speech."""
+    judges = [pk for pk, rule in rules.items() if rule == "both_specific"]
+    if not judges:
+        return []
+    said = Judgement.objects.filter(judge__in=judges, current=True, verdict="interpretable")
+    said = said.filter(direction__in=reference.directions().values("pk"))
+    labels = said.order_by().values_list("label", flat=True).distinct()
+    return sorted(it for it in labels.iterator() if is_generic(it))
+
+
+def _operating(judge: Judge, yes: RawSQL) -> OperatingPoint:
     """The share of the reference's yes that passes where 5 % of the controls do, by the judge's own confidences."""
-    yes = _scores_of(judge, Q(direction__in=_yes_of(reference)))
-    controls = _scores_of(judge, ~Q(direction__matrix__control=""))
-    if not yes and not controls:
+    scores, vectors = _scores_of(judge, Q(direction__in=yes))
+    noise, noise_vectors = _scores_of(judge, ~Q(direction__matrix__control=""))
+    if not scores and not noise:
         why = "It gives no confidence, so no threshold can be moved: it has the one point that is in the table."
         return OperatingPoint(RATE, 0, 0, why=why)
-    if not controls:
-        return OperatingPoint(RATE, len(yes), 0, why="It has judged no control with a confidence yet.")
-    return sensitivity_at(yes, controls, RATE)
+    if not noise:
+        return OperatingPoint(RATE, len(scores), 0, why="It has judged no control with a confidence yet.")
+    return sensitivity_at(scores, noise, RATE, clusters=vectors, control_clusters=noise_vectors)
 
 
-def _yes_of(reference: Reference) -> QuerySet[Any]:
-    if reference.truth is not None:
-        entries = reference.truth.entries.filter(verdict="interpretable")
-        return (entries.filter(part=reference.part) if reference.part else entries).values("direction")
-    decided = Adjudication.objects.filter(item__project=reference.project, current=True)
-    return decided.filter(verdict="interpretable").values("item__direction")
-
-
-def _scores_of(judge: Judge, which: Q) -> list[float]:
-    """A judge's confidences that a direction is interpretable: its verifier's P(yes), or 1 - p of the baseline."""
+def _scores_of(judge: Judge, which: Q) -> tuple[list[float], list[tuple[int, str, int]]]:
+    """A judge's confidences that a direction is interpretable, its verifier's P(yes) or 1 - p of the baseline; and of
+    which vector each is."""
     rows = Judgement.objects.filter(which, judge=judge, current=True)
     numbers = rows.annotate(confidence=KT("evidence__confidence"), p_value=KT("evidence__p_value"))
-    found = numbers.order_by("pk").values_list("verdict", "confidence", "p_value")[:MOST_SCORES]
-    return [score for verdict, confidence, p in found if (score := _score(verdict, confidence, p)) is not None]
+    columns = ("direction__matrix_id", "direction__side", "direction__index", "verdict", "confidence", "p_value")
+    scores, vectors = [], []
+    for matrix, side, index, verdict, confidence, p in numbers.order_by("pk").values_list(*columns).iterator():
+        if (score := _score(verdict, confidence, p)) is not None:
+            scores.append(score)
+            vectors.append((matrix, side, index))
+    return scores, vectors
 
 
 def _score(verdict: str, confidence: Any, p_value: Any) -> float | None:

@@ -7,19 +7,21 @@ how many vectors are alike. So what is read grows with the kinds of vectors, not
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from django.db import connection
+from django.db.models.expressions import RawSQL
 
 YES, NO, OPEN, MISSING = "y", "n", "o", "-"
-RULES = ("labeler", "verifier", "both")  # that a statement can say; `both_specific` reads words
 
 # By rule: a judgement's letter, where `v` is the labeler's verdict and `a` the last verifier's answer (NULL: none).
 _LABELER = "CASE v WHEN 'interpretable' THEN 'y' WHEN 'not_interpretable' THEN 'n' ELSE 'o' END"
 _VERIFIER = "CASE a WHEN 'yes' THEN 'y' WHEN 'no' THEN 'n' ELSE 'o' END"
 _BOTH = f"CASE WHEN v = 'interpretable' THEN {_VERIFIER} ELSE {_LABELER} END"
+# Where `l` is the label, and the braces hold a placeholder for each of those that are merely a part of speech.
+_SPECIFIC = f"CASE WHEN v = 'interpretable' AND a = 'yes' AND l IN ({{}}) THEN 'n' ELSE {_BOTH} END"
 _LETTER = {"labeler": _LABELER, "verifier": _VERIFIER, "both": _BOTH}
 _SET = """
 SELECT direction_id, CASE verdict WHEN 'interpretable' THEN 'y' ELSE 'n' END AS truth
@@ -48,6 +50,7 @@ class Words:
 
     head: str
     parameters: Sequence[Any]
+    n_judges: int
 
     def kinds(self) -> list[tuple[list[str], int]]:
         """The words of a vector's ends, and how many vectors are so: one statement."""
@@ -60,38 +63,66 @@ class Words:
         )
         return [([word for word in (first, second) if word is not None], n) for first, second, n in rows]
 
-    def differing(self, places: Sequence[int], *, after: int, limit: int) -> list[tuple[int, str]]:
-        """Directions on which two of the judges at these places say yes and no, by id behind `after`: id and word."""
-        letters = [f"substr(word, {place + 2}, 1)" for place in places]
+    def yes(self) -> RawSQL:
+        """The ids of the directions that the reference calls interpretable, for a filter."""
+        return RawSQL(f"{self.head} SELECT direction_id FROM worded WHERE substr(word, 1, 1) = 'y'", self.parameters)
+
+    def differing(self, *, after: int = 0, limit: int) -> list[tuple[int, str]]:
+        """Directions on which two of the judges say yes and no, by id behind `after`: id and word."""
+        statement, parameters = self._differing(after)
+        return [(pk, word) for pk, word in _fetched(f"{statement} LIMIT %s", [*parameters, limit])]
+
+    def differing_all(self, size: int) -> Iterator[list[tuple[int, str]]]:
+        """All of them in chunks of a size, in the order of their ids: one statement, read as it comes."""
+        with connection.chunked_cursor() as cursor:
+            cursor.execute(*self._differing(0))
+            while rows := cursor.fetchmany(size):
+                yield [(pk, word) for pk, word in rows]
+
+    def _differing(self, after: int) -> tuple[str, Sequence[Any]]:
+        letters = [f"substr(word, {place + 2}, 1)" for place in range(self.n_judges)]
         says = [" OR ".join(f"{it} = '{letter}'" for it in letters) for letter in (YES, NO)]
-        rows = _fetched(
-            f"""{self.head} SELECT direction_id, word FROM worded
-            WHERE direction_id > %s AND ({says[0]}) AND ({says[1]}) ORDER BY direction_id LIMIT %s""",
-            [*self.parameters, after, limit],
-        )
-        return [(pk, word) for pk, word in rows]
+        statement = f"""{self.head} SELECT direction_id, word FROM worded
+            WHERE direction_id > %s AND ({says[0]}) AND ({says[1]}) ORDER BY direction_id"""
+        return statement, [*self.parameters, after]
 
 
-def set_words(truth: int, part: str, judges: Mapping[int, str], without: Collection[int] = ()) -> Words:
-    """Of a ground-truth set, one part of it ("" for both), without some directions; `judges` map to their rules."""
+def set_words(
+    truth: int, part: str, judges: Mapping[int, str], without: Collection[int] = (), generic: Sequence[str] = ()
+) -> Words:
+    """Of a ground-truth set, one part of it ("" for both), without some directions; `judges` map to their rules.
+
+    `generic` are the labels that the rule `both_specific` takes for parts of speech.
+    """
     reference = _SET.format(part=" AND part = %s" if part else "")
-    return _words(reference, [truth, *([part] if part else [])], judges, without)
+    return _words(reference, [truth, *([part] if part else [])], judges, without, generic)
 
 
-def project_words(source: str, project: int, judges: Mapping[int, str], without: Collection[int] = ()) -> Words:
+def project_words(
+    source: str, project: int, judges: Mapping[int, str], without: Collection[int] = (), generic: Sequence[str] = ()
+) -> Words:
     """Of all that a project's people or reviewers have settled."""
-    return _words(_PROJECT, [source, project], judges, without)
+    return _words(_PROJECT, [source, project], judges, without, generic)
 
 
-def _words(reference: str, parameters: Sequence[Any], judges: Mapping[int, str], without: Collection[int]) -> Words:
+def _words(
+    reference: str,
+    parameters: Sequence[Any],
+    judges: Mapping[int, str],
+    without: Collection[int],
+    generic: Sequence[str],
+) -> Words:
+    specific = _SPECIFIC.format(", ".join(["%s"] * len(generic)) or "NULL")
+    labels = [label for rule in judges.values() if rule not in _LETTER for label in generic]
     left_out = f"WHERE r.direction_id NOT IN ({', '.join(['%s'] * len(without))})" if without else ""
     letters = " || ".join(
-        f"COALESCE(max(CASE WHEN judge_id = {int(pk)} THEN {_LETTER[rule]} END), '-')" for pk, rule in judges.items()
+        f"COALESCE(max(CASE WHEN judge_id = {int(pk)} THEN {_LETTER.get(rule, specific)} END), '-')"
+        for pk, rule in judges.items()
     )
     head = f"""
     WITH reference AS MATERIALIZED ({reference}), said AS (
-      SELECT direction_id, judge_id, v, a FROM (
-        SELECT j.direction_id, j.judge_id, j.verdict AS v,
+      SELECT direction_id, judge_id, v, a, l FROM (
+        SELECT j.direction_id, j.judge_id, j.verdict AS v, j.label AS l,
           (SELECT answer FROM judgements_verification c WHERE c.judgement_id = j.id ORDER BY c.id DESC LIMIT 1) AS a,
           row_number() OVER (PARTITION BY j.direction_id, j.judge_id ORDER BY j.id DESC) AS nth
         FROM reference r JOIN judgements_judgement j ON j.direction_id = r.direction_id AND j.current
@@ -104,7 +135,7 @@ def _words(reference: str, parameters: Sequence[Any], judges: Mapping[int, str],
       LEFT JOIN said ON said.direction_id = r.direction_id
       {left_out} GROUP BY r.direction_id, d.matrix_id, d.side, d."index", r.truth
     )"""
-    return Words(head, [*parameters, *sorted(without)])
+    return Words(head, [*parameters, *labels, *sorted(without)], len(judges))
 
 
 def _fetched(statement: str, parameters: Sequence[Any]) -> list[Any]:

@@ -12,6 +12,7 @@ from labelapp.autolabel.models import ImmutableError
 from labelapp.jobs.models import Job
 from labelapp.judgements.models import HUMAN_VERDICTS, LABEL_LENGTH, TWO_VALUED, Verdict
 from labelapp.labelling.models import Item, Project
+from labelapp.review.fields import IdsField
 
 REASON_LENGTH = 500
 NEVER_CHANGES = "A ground-truth set never changes; freeze another version."
@@ -136,6 +137,10 @@ class Disagreement(models.Model):
     people_machine = models.BooleanField()
     machine = models.BooleanField()
     cells = models.PositiveSmallIntegerField()  # of labeler × verifier those that a machine fills (`scores.CELL_BITS`)
+    judges = IdsField(default=list)  # who said anything that counts here; PostgreSQL has an index on these three
+    # What audits find, and tallies of the labels that machines gave (`audit_marks`); NULL: not worked out yet.
+    audits = IdsField(null=True)
+    labels = IdsField(null=True)
     people_yes = models.PositiveIntegerField()
     people_no = models.PositiveIntegerField()
     ruled_yes = models.PositiveIntegerField()  # machines' verdicts under their rule
@@ -195,13 +200,16 @@ class Disagreement(models.Model):
 class CrossedCount(models.Model):
     """The counts of a project's comparison as they were last found (`review.crossed`), for one viewer.
 
-    They are so as long as `state` is that of the data; what is counted for another state takes the row's place.
+    They are so as long as `state` is that of the data; what is counted for another state takes the row's place. Until
+    then a page may show them as those of an earlier state, if the viewer's `seats` are the same.
     """
 
     project = models.ForeignKey(Project, models.CASCADE, related_name="+", db_index=False)
     viewer_key = models.BigIntegerField()  # the person from whom something may be hidden; 0 for whoever sees all
     state = models.CharField(max_length=64)
+    seats = models.CharField(max_length=64)
     counts = models.JSONField()  # as `crossed.Crossed`, less the number of items
+    counted_at = models.DateTimeField()
 
     class Meta:
         constraints = [
@@ -210,6 +218,68 @@ class CrossedCount(models.Model):
 
     def __str__(self) -> str:
         return f"{self.project_id} for {self.viewer_key}"
+
+
+class LabelTally(models.Model):
+    """On how many directions a label stands in one run or import (`review.label_tallies`)."""
+
+    source = models.CharField(max_length=40)
+    hash = models.CharField(max_length=64)  # sha256 of the label as `statistics.labels.label_key` has it
+    n = models.IntegerField()
+
+    class Meta:
+        verbose_name_plural = "label tallies"
+        constraints = [
+            models.UniqueConstraint(fields=["source", "hash"], name="one_tally_of_a_label"),
+        ]
+        indexes = [
+            # Labels that many directions share: asked of each row of the queue, so as small as may be.
+            models.Index(fields=["id", "source"], condition=models.Q(n__gte=10), name="labels_that_are_shared"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.source}: {self.n}"
+
+
+class LabResult(models.Model):
+    """What a job found for one question of the prompt lab (`review.lab_stored`); what is found later takes its place.
+
+    It may be deleted at any time.
+    """
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="+")
+    key = models.CharField(max_length=64, unique=True)  # of the question: reference, judges, rule
+    stamp = models.CharField(max_length=120)  # as `stamp.stamp_now`, before anything was read
+    content = models.JSONField()  # as `lab.Lab`
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return f"{self.project_id}: {self.key[:8]}"
+
+
+class LabDiffering(models.Model):
+    """Some directions on which judges of a result say yes and no, in the order of their ids."""
+
+    result = models.ForeignKey(LabResult, models.CASCADE, related_name="differing", db_index=False)
+    last = models.BigIntegerField()  # the largest id
+    directions = models.JSONField()  # ids
+    words = models.TextField()  # as `lab_query` has them, one after the other
+
+    class Meta:
+        verbose_name_plural = "lab differing"
+        constraints = [
+            # Serves the list as well, page by page.
+            models.UniqueConstraint(fields=["result", "last"], name="one_chunk_up_to_a_direction"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.result_id}: up to {self.last}"
+
+    @property
+    def pairs(self) -> list[tuple[int, str]]:
+        """Each direction with its word; all words are equally long."""
+        length = len(self.words) // len(self.directions)
+        return [(pk, self.words[place * length : (place + 1) * length]) for place, pk in enumerate(self.directions)]
 
 
 class FrozenRows(models.QuerySet[M]):

@@ -25,17 +25,15 @@ from labelapp.review.aggregation import proposal_of
 from labelapp.review.disagreement import (
     COUNTED_AT_MOST,
     ROWS_A_PAGE,
-    Counts,
     Place,
     item_ranked,
-    judges_of,
-    places_of,
     queue_of,
     rows_shown,
 )
 from labelapp.review.filters import CELLS, KIND_NAMES, STATES, FilterError, Filters, filters_of
 from labelapp.review.forms import MOST_DIGITS, Decision, decision_of
 from labelapp.review.models import REASON_LENGTH, Disagreement
+from labelapp.review.queue_choices import judges_of, places_of
 from labelapp.review.selectors import projects_reviewed_by
 from labelapp.review.services import ReviewError, adjudicate, adjudication_last, adjudication_undo
 from labelapp.review.sides import item_readout, sides
@@ -62,14 +60,9 @@ def disagreements_everywhere(request: SignedInRequest) -> HttpResponse:
 def _queue_page(request: SignedInRequest, projects: Sequence[Project], more: dict[str, Any]) -> HttpResponse:
     filters, after = _filters(request), _after(request)
     show_hidden = _shows_hidden(request)
-    counted = Counts({}, 0)
-    ranked, error = [], ""
-    try:
-        queue = queue_of(projects, filters, request.user, show_hidden=show_hidden)
-        counted = queue.counts()
-        ranked = queue.page(filters.kind, after, ROWS_A_PAGE + 1)
-    except FilterError as refusal:
-        error = str(refusal)
+    queue = queue_of(projects, filters, request.user, show_hidden=show_hidden)
+    counted = queue.counts()
+    ranked = queue.page(filters.kind, after, ROWS_A_PAGE + 1)
     shown = ranked[:ROWS_A_PAGE]
     is_everywhere = "project" not in more
     context = {
@@ -88,11 +81,10 @@ def _queue_page(request: SignedInRequest, projects: Sequence[Project], more: dic
         "first_query": _query(filters, show_hidden) if after else "",
         "next_query": _query(filters, show_hidden, _place(shown[-1])) if len(ranked) > ROWS_A_PAGE else "",
         "show_hidden": show_hidden,
-        "error": error,
         **more,
         **_choices(projects),
     }
-    return render(request, "review/disagreements.html", context, status=422 if error else 200)
+    return render(request, "review/disagreements.html", context)
 
 
 @never_cache
@@ -182,11 +174,8 @@ def _following(request: SignedInRequest, project: Project, found: Item) -> Item 
     filters = _filters(request)
     projects = _reviewed(request) if _is_everywhere(request) else [project]
     ranked = item_ranked(found)
-    try:
-        queue = queue_of(projects, filters, request.user, show_hidden=_shows_hidden(request))
-        following = queue.page(filters.kind, _place(ranked) if ranked else None, 2)
-    except FilterError:
-        return None
+    queue = queue_of(projects, filters, request.user, show_hidden=_shows_hidden(request))
+    following = queue.page(filters.kind, _place(ranked) if ranked else None, 2)
     pk = next((it.item_id for it in following if it.item_id != found.pk), None)
     return Item.objects.select_related("project").filter(pk=pk).first() if pk is not None else None
 

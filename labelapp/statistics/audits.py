@@ -132,8 +132,11 @@ def same_label(records: Sequence[Record], exemplars: Sequence[Sequence[str]] = (
 def exemplar_leak(records: Sequence[Record], exemplars: Sequence[Sequence[str]]) -> Found:
     """Readouts of which an exemplar of the prompts holds nearly all tokens: LEAK_SHARE of the distinct ones."""
     lists = [(exemplar, _bare(exemplar)) for exemplar in exemplars]
+    anywhere = set().union(*(bare for _, bare in lists))
     found = {}
     for place, record in enumerate(records):
+        if anywhere.isdisjoint(_bare(record.tokens)):  # nearly every readout, told in one step
+            continue
         for exemplar, bare in lists:
             tokens = _bare(record.tokens[: len(exemplar)])
             shared = len(tokens & bare)

@@ -27,10 +27,11 @@ class Share:
     value: float | None = None
     low: float | None = None
     high: float | None = None
+    effective_n: float | None = None  # as many independent items would be as exact
 
 
 def clustered_share(yes: ArrayLike, clusters: Sequence[Hashable]) -> Share:
-    """The share of yes among n items and its interval over clusters.
+    """The share of yes among n items and its interval over clusters; where each item is one, it is Wilson's.
 
     yes: [n] booleans; clusters: [n], which cluster each item is of. Raises ValueError where their lengths differ.
     """
@@ -40,8 +41,32 @@ def clustered_share(yes: ArrayLike, clusters: Sequence[Hashable]) -> Share:
     if not n:
         return Share(0, 0, 0)
     p = float(says.mean())
-    low, high = interval_of(p, n, m, clustered_variance((says - p) / n, codes, m))
-    return Share(int(says.sum()), n, m, p, low, high)
+    variance = p * (1 - p) / n if m == n else clustered_variance((says - p) / n, codes, m)
+    return Share(int(says.sum()), n, m, p, *interval_of(p, n, m, variance), effective_size(p, n, m, variance))
+
+
+def share_of_pairs(yes: int, n: int, pairs: tuple[int, int, int]) -> Share:
+    """`clustered_share` from counts, for clusters of one or two items, as vectors have one or two ends.
+
+    yes of n items; pairs: how many clusters hold two items of which both, one, none are yes. The other items are alone.
+    With p = yes / n and m clusters, y the yes of a cluster and k its items, the variance is the same
+
+        m / (m - 1) Σ (y - k p)² / n²
+
+    Raises ValueError where the counts do not fit together.
+    """
+    both, one, none = pairs
+    paired = both + one + none
+    alone, alone_yes = n - 2 * paired, yes - 2 * both - one
+    if min(both, one, none, alone, alone_yes, alone - alone_yes) < 0:
+        raise ValueError(f"{yes} yes of {n} items cannot hold {both}, {one} and {none} pairs with two, one and no yes.")
+    if not n:
+        return Share(0, 0, 0)
+    p, m = yes / n, alone + paired
+    squares = alone_yes * (1 - p) ** 2 + (alone - alone_yes) * p**2
+    squares += both * (2 - 2 * p) ** 2 + one * (1 - 2 * p) ** 2 + none * (2 * p) ** 2
+    variance = p * (1 - p) / n if m == n else squares / n**2 * m / (m - 1) if m > 1 else None
+    return Share(yes, n, m, p, *interval_of(p, n, m, variance), effective_size(p, n, m, variance))
 
 
 def clustered_variance(influence: ArrayLike, codes: NDArray[np.intp], m: int) -> float | None:
@@ -57,19 +82,21 @@ def clustered_variance(influence: ArrayLike, codes: NDArray[np.intp], m: int) ->
 
 
 def interval_of(p: float, n: int, m: int, variance: float | None) -> tuple[float, float]:
-    """Wilson's interval of a share p whose variance is known, over n items in m clusters.
+    """Wilson's interval of a share p whose variance is known, over n items in m clusters: with `effective_size`."""
+    effective = effective_size(p, n, m, variance)
+    return wilson_interval(min(p * effective, effective), effective)
 
-    The effective sample size is p (1 - p) / variance, and no more than n. At 0 and 1, where nothing varies, it is the
-    number of clusters; with one cluster it is 1.
+
+def effective_size(p: float, n: int, m: int, variance: float | None) -> float:
+    """p (1 - p) / variance, and no more than n. At 0 and 1, where nothing varies, it is the number of clusters; with
+    one cluster it is 1.
     """
     spread = p * (1 - p)
     if variance is None:
-        effective = 1.0
-    elif spread == 0:
-        effective = float(m)
-    else:
-        effective = float(n) if variance * n <= spread else max(spread / variance, 1.0)
-    return wilson_interval(min(p * effective, effective), effective)
+        return 1.0
+    if spread == 0:
+        return float(m)
+    return float(n) if variance * n <= spread else max(spread / variance, 1.0)
 
 
 def cluster_codes(clusters: Sequence[Hashable], n: int) -> tuple[NDArray[np.intp], int]:

@@ -103,11 +103,12 @@ def wilson_interval(successes: float, n: float, confidence: float = 0.95) -> tup
     return low, high
 
 
-def clopper_pearson_interval(successes: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
+def clopper_pearson_interval(successes: float, n: float, confidence: float = 0.95) -> tuple[float, float]:
     """The exact interval for a binomial proportion: it never covers less than `confidence`, and often more.
 
     Clopper and Pearson (1934), "The use of confidence or fiducial limits illustrated in the case of the binomial": the
-    quantiles α/2 of Beta(k, n − k + 1) and 1 − α/2 of Beta(k + 1, n − k); 0 where k = 0, 1 where k = n.
+    quantiles α/2 of Beta(k, n − k + 1) and 1 − α/2 of Beta(k + 1, n − k); 0 where k = 0, 1 where k = n. With an
+    effective n (`statistics.clusters`) it is Korn and Graubard's (1998) of clustered samples.
 
     Raises ValueError unless n ≥ 1, 0 ≤ successes ≤ n and 0 < confidence < 1.
     """

@@ -4,32 +4,43 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from labelapp.statistics.corrected import CORRECTED, stratified_beta
+from labelapp.statistics.clusters import clustered_share
+from labelapp.statistics.corrected import CORRECTED, design_effect, stratified_beta
 from labelapp.statistics.estimation import (
     Census,
     Estimate,
     Floats,
     human_only,
     probabilities_checked,
+    score_bounds,
     verdicts_checked,
 )
 from labelapp.statistics.ppi import DIFFERENCE, PPI_PLUS, difference_estimate, ppi_mean
-from labelapp.statistics.weighting import HAJEK, HORVITZ_THOMPSON, ipw_difference, ipw_human, post_stratified
+from labelapp.statistics.weighting import (
+    HAJEK,
+    HORVITZ_THOMPSON,
+    POST_STRATIFIED,
+    ipw_difference,
+    ipw_human,
+    post_stratified,
+)
 
 SMALL = 200
 EDGE = 0.1
 MINIMUM = 10
 """With fewer labels an interval is so wide that it says nothing, and a sentence stands in its place."""
+HUMAN_OVER = "human only (Wilson, vectors)"
 THIS_CENSUS = "this census of directions"
 POPULATION = "the population that this census stands for"
 
 BIASED = "Biased here: the items were drawn with unequal probability, and this formula takes them as equal."
 TOO_SHORT = f"A normal interval, too short here: fewer than {SMALL} labels, or a share outside .1 to .9."
+OPEN_AS_NO = "The machine's answers that are neither yes nor no count as no in this formula: less exact, and as valid."
 
 
 @dataclass(frozen=True)
@@ -59,8 +70,9 @@ def fraction_estimate(
 
     human: [n], 0 or 1. machine: [n], what the machine said of the same directions: 1, 0 or anything else, such as None
     where it failed. census: [N], the same of all directions, the labelled among them, or how many have each verdict.
-    pi: [n] inclusion probabilities, equal if left out. clusters: [n], the vector of each end. finite: the estimand is
-    this census.
+    pi: [n] inclusion probabilities, equal if left out. clusters: [n], the vector of each end, kept together in every
+    interval: a normal one is stretched by the root of the design effect of its residuals on the labels. finite: the
+    estimand is this census.
 
     Which is recommended is in `choice`. Estimates are None, with the sentence why, where they cannot be made; below
     MINIMUM labels all are. Raises ValueError for input that does not fit together.
@@ -80,22 +92,31 @@ def fraction_estimate(
     if clusters is not None and len(set(clusters)) == n:
         clusters = None
     made = _all(labels, machine, sizes, probability, clusters, finite, confidence)
-    name, why = choice(n, made[CORRECTED].value, equal=equal, finite=finite, clustered=clusters is not None)
-    numbers = _numbers(machine, sizes)
-    correlation = None if numbers is None else _correlation(labels, numbers)
+    n_open = total - sizes[0] - sizes[1]
+    name, why = choice(
+        n, made[CORRECTED].value, equal=equal, finite=finite, clustered=clusters is not None, gaps=bool(n_open)
+    )
+    correlation = _correlation(labels, _numbers(machine))
     if made[name].low is None:
         name, why = CORRECTED, made[name].why
-    others = [_noted(it, n, equal) for key, it in made.items() if key != name]
+    others = [_noted(it, n, equal, n_open) for key, it in made.items() if key != name]
     return FractionEstimate(made[name], why, others, estimand, n, total, correlation)
 
 
 def choice(
-    n: int, share: float | None, *, equal: bool = True, finite: bool = True, clustered: bool = False
+    n: int,
+    share: float | None,
+    *,
+    equal: bool = True,
+    finite: bool = True,
+    clustered: bool = False,
+    gaps: bool = False,
 ) -> tuple[str, str]:
     """The estimate to show for n labels and a share near `share`, and why. One rule, fixed before anything is seen.
 
-    At n ≥ 200, a share within .1 to .9, equal π and ends that are alone: the difference estimator for this census,
-    PPI++ for the population. Else the stratified Beta interval, which is as exact there and holds elsewhere too.
+    At n ≥ 200, a share within .1 to .9, equal π, ends that are alone and a machine that said yes or no everywhere: the
+    difference estimator for this census, PPI++ for the population. Else the stratified Beta interval, which is as exact
+    there and holds elsewhere too.
     """
     inner = share is not None and EDGE <= share <= 1 - EDGE
     if not equal:
@@ -105,6 +126,8 @@ def choice(
         )
     if clustered:
         return CORRECTED, "Both ends of some vectors are in the sample: the interval keeps them together."
+    if gaps:
+        return CORRECTED, "Where the machine said neither yes nor no is a stratum of its own."
     if n < SMALL or not inner:
         where = f"with {n} labels, fewer than {SMALL}," if n < SMALL else "outside .1 to .9"
         return CORRECTED, f"Normal intervals are too short {where} so a Beta interval by the machine's verdict."
@@ -123,46 +146,85 @@ def _all(
     confidence: float,
 ) -> dict[str, Estimate]:
     """Every estimate by its name, the stratified one first."""
-    n = len(labels)
     options = {"pi": pi, "clusters": clusters, "finite": finite, "confidence": confidence}
     found = [
         stratified_beta(labels, machine, sizes, **options),  # type: ignore[arg-type]
-        human_only(labels, confidence),
-        post_stratified(labels, machine, sizes, confidence=confidence),
+        human_only(labels, confidence) if clusters is None else _human_over(labels, clusters, confidence),
     ]
-    numbers, whole = _numbers(machine, sizes), Census.counted(sizes[1], sizes.total())
-    if numbers is not None:
-        found += [
-            ppi_mean(labels, numbers, whole, confidence=confidence),
-            ppi_mean(labels, numbers, whole, tuning=1.0, confidence=confidence),
-            difference_estimate(labels, numbers, whole, confidence=confidence),
-        ]
-    else:
-        gaps = "The machine gave no verdict on some directions, and this formula has no place for them."
-        found += [Estimate(name, n, why=gaps) for name in (PPI_PLUS, DIFFERENCE)]
+    numbers, whole = _numbers(machine), Census.counted(sizes[1], sizes.total())
+    strata, joined = _with_labels(machine, sizes)
+    means = {kind: labels[[it == kind for it in strata]].mean() for kind in set(strata)}
+    off = labels - np.array([means[it] for it in strata])
+    shares = np.array([joined[it] / strata.count(it) for it in strata])
+    normal = [(post_stratified(labels, strata, joined, confidence=confidence), off, shares)]
+    for it in (
+        ppi_mean(labels, numbers, whole, confidence=confidence),
+        ppi_mean(labels, numbers, whole, tuning=1.0, confidence=confidence),
+        difference_estimate(labels, numbers, whole, confidence=confidence),
+    ):
+        residual = labels - (it.tuning or 0.0) * numbers
+        normal.append((it, residual - residual.mean(), np.ones(len(labels))))
     if pi is not None:
-        found.append(ipw_human(labels, pi, confidence=confidence))
-        if numbers is not None:
-            found.append(ipw_difference(labels, numbers, pi, whole, confidence=confidence))
+        alone = ipw_human(labels, pi, confidence=confidence)
+        both = ipw_difference(labels, numbers, pi, whole, confidence=confidence)
+        normal += [(alone, labels - (alone.value or 0.0), 1 / pi), (both, _centred(labels - numbers, pi), 1 / pi)]
+    found += [it if clusters is None else over_vectors(it, off, weight, clusters) for it, off, weight in normal]
     return {it.method: it for it in found}
 
 
-def _noted(estimate: Estimate, n: int, equal: bool) -> Estimate:
+def _human_over(labels: Floats, clusters: Sequence[Hashable], confidence: float) -> Estimate:
+    share = clustered_share(labels, clusters)
+    low, high = score_bounds(share.value, share.effective_n, confidence)  # type: ignore[arg-type]
+    return Estimate(HUMAN_OVER, len(labels), share.value, float(low), float(high), share.effective_n, 0.0)
+
+
+def over_vectors(estimate: Estimate, residual: Floats, weight: Floats, clusters: Sequence[Hashable]) -> Estimate:
+    """A normal interval stretched by the root of its residuals' design effect: variances over vectors, not ends."""
+    if estimate.value is None or estimate.low is None or estimate.high is None:
+        return estimate
+    effect = design_effect(residual, weight, clusters)
+    half = (estimate.high - estimate.low) / 2 * np.sqrt(effect)
+    exact = None if estimate.effective_n is None else estimate.effective_n / effect
+    return replace(estimate, low=float(estimate.value - half), high=float(estimate.value + half), effective_n=exact)
+
+
+def _centred(y: Floats, pi: Floats) -> Floats:
+    """y - B π with B of `weighting.fixed_size_variance`, whose terms are these over π."""
+    open_share = 1 - pi
+    total = float(open_share.sum())
+    return y - (float((open_share * y / pi).sum()) / total if total > 0 else 0.0) * pi
+
+
+def _noted(estimate: Estimate, n: int, equal: bool, n_open: int) -> Estimate:
     """The same with what to beware of."""
     if estimate.why or estimate.value is None:
         return estimate
     if not equal and estimate.method not in (CORRECTED, HAJEK, HORVITZ_THOMPSON):
         return estimate.because(BIASED)
     inner = n >= SMALL and EDGE <= estimate.value <= 1 - EDGE
+    of_people = estimate.method.startswith(("human only", HAJEK))
     normal = not estimate.method.startswith("human only") and estimate.method != CORRECTED
-    return estimate.because(TOO_SHORT) if normal and not inner else estimate
+    notes = [TOO_SHORT] if normal and not inner else []
+    if n_open and not of_people and estimate.method not in (CORRECTED, POST_STRATIFIED):
+        notes.append(OPEN_AS_NO)
+    return estimate.because(" ".join(notes)) if notes else estimate
 
 
-def _numbers(machine: Sequence[Hashable], sizes: Counter[Hashable]) -> Floats | None:
-    """The machine's verdicts on the labelled as 0. and 1.; None where some of the census are neither."""
-    if not all(it in (0, 1) for it in sizes):
-        return None
-    return np.asarray(machine, dtype=np.float64)
+def _numbers(machine: Sequence[Hashable]) -> Floats:
+    """The machine's verdicts on the labelled as 1. for its yes, else 0.: any number makes a valid correction."""
+    return np.array([float(it == 1) for it in machine])
+
+
+def _with_labels(
+    machine: Sequence[Hashable], sizes: Mapping[Hashable, int]
+) -> tuple[list[Hashable], dict[Hashable, int]]:
+    """The strata, with those open answers that no person has labelled joined with the machine's no."""
+    labelled = set(machine)
+    bare = {kind for kind, size in sizes.items() if size and kind not in labelled and kind not in (0, 1)}
+    joined: Counter[Hashable] = Counter()
+    for kind, size in sizes.items():
+        joined[0 if kind in bare else kind] += size
+    return list(machine), {kind: size for kind, size in joined.items() if size}
 
 
 def _correlation(h: Floats, f: Floats) -> float | None:

@@ -11,6 +11,7 @@ from collections.abc import Hashable, Mapping, Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
+from labelapp.statistics.clusters import Share
 from labelapp.statistics.estimation import (
     Census,
     Estimate,
@@ -26,6 +27,8 @@ HORVITZ_THOMPSON, HAJEK, POST_STRATIFIED = (
     "IPW human only (Hájek)",
     "post-stratified",
 )
+ROGAN_GLADEN = "Rogan-Gladen"
+ONE_VERDICT = "The calibration set has only one of the two verdicts, so one error rate is unknown."
 TOO_FEW = "The formula needs at least 2 labels."
 
 
@@ -155,14 +158,34 @@ def rogan_gladen(
     if not (0 <= right_yes <= n_yes and 0 <= right_no <= n_no and 0 <= share <= 1 and size >= 1):
         raise ValueError("Of the calibration set more are right than there are, or the machine's share is none.")
     n = n_yes + n_no
-    share = float(share)
     if not n_yes or not n_no:
-        why = "The calibration set has only one of the two verdicts, so one error rate is unknown."
-        return Estimate("Rogan-Gladen", n, why=why)
-    se, sp = right_yes / n_yes, right_no / n_no
+        return Estimate(ROGAN_GLADEN, n, why=ONE_VERDICT)
+    rates = (float(share), right_yes / n_yes, right_no / n_no)
+    return _rogan_gladen(n, rates, (size, n_yes, n_no), confidence)
+
+
+def rogan_gladen_over(share: Share, right_yes: Share, right_no: Share, *, confidence: float = 0.95) -> Estimate:
+    """`rogan_gladen` from shares over vectors: N, n₊ and n₋ are the effective sizes, which keep a vector's ends
+    together.
+    """
+    n = right_yes.n + right_no.n
+    found = (share, right_yes, right_no)
+    if share.value is None or right_yes.value is None or right_no.value is None:
+        return Estimate(ROGAN_GLADEN, n, why=ONE_VERDICT)
+    rates = (share.value, right_yes.value, right_no.value)
+    sizes = tuple(it.effective_n or 1.0 for it in found)
+    return _rogan_gladen(n, rates, sizes, confidence)  # type: ignore[arg-type]
+
+
+def _rogan_gladen(
+    n: int, rates: tuple[float, float, float], sizes: tuple[float, float, float], confidence: float
+) -> Estimate:
+    """From q, Se and Sp, and how many directions each is exact as."""
+    share, se, sp = rates
     better = se + sp - 1
     if better <= 0:
-        return Estimate("Rogan-Gladen", n, why="On the calibration set the machine was no better than chance.")
+        return Estimate(ROGAN_GLADEN, n, why="On the calibration set the machine was no better than chance.")
     value = (share + sp - 1) / better
-    spread = share * (1 - share) / size + value**2 * se * (1 - se) / n_yes + (1 - value) ** 2 * sp * (1 - sp) / n_no
-    return normal_estimate("Rogan-Gladen", n, value, spread / better**2, confidence=confidence)
+    parts = (share * (1 - share), value**2 * se * (1 - se), (1 - value) ** 2 * sp * (1 - sp))
+    spread = sum(part / size for part, size in zip(parts, sizes, strict=True))
+    return normal_estimate(ROGAN_GLADEN, n, value, spread / better**2, confidence=confidence)

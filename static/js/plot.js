@@ -3,6 +3,7 @@
 // Vega comes with the first plot that is seen (data-vega names it). Under the page's policy there is no eval
 // (ast: true, so expressions are interpreted) and no inserted style sheet (defaultStyle, actions and tooltip are ours).
 
+const NARROW = 420; // pixels
 const views = new WeakMap();
 const dark = matchMedia("(prefers-color-scheme: dark)");
 
@@ -38,12 +39,18 @@ function valueTeller(plot) {
   };
 }
 
+// On a phone legends stand in one column: beside long names of rows a second one would be cut off.
+function fit(spec, width) {
+  if (width >= NARROW) return spec;
+  return JSON.parse(JSON.stringify(spec), (name, it) => (name === "legend" && it?.orient ? { ...it, columns: 1 } : it));
+}
+
 async function draw(plot) {
   const canvas = plot.querySelector(".plot-canvas");
   try {
     const [{ vegaEmbed }, response] = await Promise.all([import(plot.dataset.vega), fetch(plot.dataset.specUrl, { headers: { Accept: "application/json" } })]);
     if (!response.ok) throw new Error(`the server answered ${response.status}`);
-    const spec = await response.json();
+    const spec = fit(await response.json(), canvas.clientWidth);
     views.get(plot)?.finalize();
     const result = await vegaEmbed(canvas, spec, {
       ast: true,

@@ -135,6 +135,8 @@ EXPECTED = {
     "review:disagreements_everywhere": (EVERYBODY, NOT_AT_ALL),
     "review:undo_everywhere": (NOT_AT_ALL, MOVED),
     "review:lab": (REVIEWERS, NOT_AT_ALL),
+    "review:lab_compute": (NOT_AT_ALL, REVIEWING),
+    "review:count": (NOT_AT_ALL, REVIEWING),
     "figures:reports": (REVIEWERS, NOT_AT_ALL),
     "figures:report_start": (NOT_AT_ALL, (302, 302, 403, 403, 404, 302)),
     "figures:report_download": ((404, 404, 403, 403, 404, 302), NOT_AT_ALL),  # nobody has one
@@ -287,6 +289,8 @@ def walk(people, monkeypatch):
         "review:truth": [project.slug, "first", 2],
         "review:difference": [project.slug, "first", 1, 2],
         "review:lab": [project.slug],
+        "review:lab_compute": [project.slug],
+        "review:count": [project.slug],
         "figures:reports": [project.slug],
         "figures:report_start": [project.slug],
         "figures:report_download": [project.slug, 999_999],

@@ -2,6 +2,7 @@
 
 import pytest
 import yaml
+from django.forms import TextInput
 from django.utils.html import escape
 
 from labelapp.autolabel.models import Call, PromptVersion
@@ -33,6 +34,15 @@ def pasted(**changes) -> dict[str, str]:
 @pytest.mark.parametrize("as_yaml", [False, True])
 def test_every_ready_made_prompt_survives_the_form(prompt, as_yaml):
     assert PromptForm(typed_of(prompt, as_yaml=as_yaml), as_yaml=as_yaml).prompt() == prompt
+
+
+@pytest.mark.parametrize("prompt", READY_MADE, ids=lambda prompt: prompt.name)
+def test_what_stands_in_a_field_of_one_line_has_one(prompt):
+    """A browser takes line breaks out of it, and a prompt could not be stored as it was offered."""
+    form = PromptForm(typed_of(prompt, as_yaml=False), as_yaml=False)
+    lines = [name for name, field in form.fields.items() if isinstance(field.widget, TextInput)]
+    assert {"stop", "joiner"} <= set(lines)
+    assert not [name for name in lines if "\n" in str(form.data[name])]
 
 
 @pytest.mark.parametrize("prompt", READY_MADE, ids=lambda prompt: prompt.name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from labelapp.atlas.models import Direction
+from labelapp.atlas.models import Direction, Matrix
 from labelapp.atlas.selection import MatrixSelection
 from labelapp.judgements.services import Draft, judge_ensure, judge_of_user, judgement_record, judgements_record_new
 from labelapp.labelling.models import Item
@@ -27,7 +27,8 @@ class Census:
 
     def __init__(self, *, layers=4, vectors=20, seed=0, name="tiny", circuits=("mlp_in",), signs="+-"):
         self.rng = np.random.default_rng(seed)
-        self.model = ModelFactory(name=name, n_layers=layers)
+        # Of what was decomposed both ends are there; of what was imported perhaps one.
+        self.model = ModelFactory(name=name, n_layers=layers, **({} if signs == "+-" else {"weights_hash": ""}))
         self.truth, self.said = {}, {}
         self.judge = judge_ensure(type="baseline", name="machine", parameters={"alpha": 0.05})
         for circuit in circuits:
@@ -44,6 +45,7 @@ class Census:
             for index in range(vectors)
             for sign in signs
         ]
+        Matrix.objects.filter(pk=matrix.pk).update(n_vectors=vectors)
         truths = self.rng.random(len(ends)) < share
         told = np.where(self.rng.random(len(ends)) < 0.75, truths, ~truths)
         self.truth |= {it.pk: bool(true) for it, true in zip(ends, truths, strict=True)}

@@ -1,6 +1,7 @@
 """The pages of figures in a real browser, by keyboard."""
 
 import csv
+import re
 
 from playwright.sync_api import expect
 
@@ -44,3 +45,25 @@ def test_a_filter_by_keyboard_the_plot_and_its_csv(page, live_server, owner, sig
     expect(page.locator("#messages")).to_contain_text("Kept: this address will show the figure as it is now")
     assert "data=" in page.url
     expect(page.locator(".plot svg .mark-area path")).to_have_count(1)
+
+
+def test_on_a_phone_nothing_is_cut_off(page, live_server, owner, sign_in, transactional_db):
+    """Rows of values stand as cards that name each number, a legend stands in one column, and no page is too wide."""
+    census = Census(circuits=("mlp_in", "mlp_out"))
+    project = census.project(owner, n=120)
+    sign_in(page, owner)
+    page.set_viewport_size({"width": 390, "height": 850})
+    for name in ("estimates", "judgements"):
+        page.goto(f"{live_server.url}/figures/{name}/?project={project.slug}")
+        expect(page.locator(".plot svg .mark-text text").first).to_be_visible()
+        width = page.evaluate("document.documentElement.scrollWidth")
+        legend = page.locator(".plot svg .role-legend").bounding_box()
+        canvas = page.locator(".plot-canvas").bounding_box()
+        assert width == 390 and legend["x"] + legend["width"] <= canvas["x"] + canvas["width"]
+    page.goto(f"{live_server.url}/figures/estimates/?project={project.slug}")
+    values = page.locator("table.figure-values")
+    expect(values.locator("thead")).to_be_hidden()
+    cell = values.locator("td[data-name='95 % interval']").first
+    assert cell.evaluate("it => getComputedStyle(it, '::before').content").startswith('"95 % interval')
+    assert cell.evaluate("it => it.getBoundingClientRect().right") <= 390
+    assert values.locator("td[data-name]").filter(has_text=re.compile("^$")).count() == 0

@@ -1,15 +1,27 @@
 """Every estimate of a slice: against the formulas' own functions on arrays that the test gathers itself."""
 
+from collections import defaultdict
+
 import numpy as np
 import pytest
-from scipy import stats
 
-from labelapp.atlas.models import Direction
+from labelapp.atlas.models import Direction, Matrix
+from labelapp.figures.census import added
 from labelapp.figures.estimates import estimates, resolve
+from labelapp.figures.kinds import KINDS
 from labelapp.figures.query import Query
-from labelapp.judgements.services import judge_ensure
+from labelapp.judgements.models import Judgement
+from labelapp.judgements.services import (
+    Draft,
+    judge_ensure,
+    judgement_withdraw,
+    judgements_record_new,
+    verdicts_by_rule,
+)
 from labelapp.labelling.models import Item, Project
 from labelapp.review.services import adjudicate
+from labelapp.statistics.clusters import clustered_share
+from labelapp.statistics.corrected import stratified_beta
 from tests.factories import DirectionFactory, MatrixFactory
 from tests.figures.conftest import NO, UNPARSED, UNSURE, YES, Census
 
@@ -62,7 +74,7 @@ def test_what_is_recommended_says_why_and_gains(owner):
     found = estimates(query_of(census.project(owner, n=60)))
     assert found.recommended.estimate.method == "stratified Beta" and "fewer than 200" in found.why
     assert found.recommended.source == "corrected" and found.recommended.estimate.gain > 1
-    assert found.n_labels == 60 and sum(found.census) == 160 and 0 < found.correlation < 1
+    assert found.n_labels == 60 and found.census.total == 160 and 0 < found.correlation < 1
 
 
 def test_the_two_ends_of_a_vector_are_kept_together(owner, census):
@@ -70,13 +82,39 @@ def test_the_two_ends_of_a_vector_are_kept_together(owner, census):
     found = estimates(query_of(project, index="0-9"))
     assert "keeps them together" in found.why
     alone = by_method(found)["machine alone"]
-    n = 4 * 10 * 2
-    yes = found.census.interpretable
-    half = stats.norm.ppf(0.975)
-    p, m = yes / n, n / 2  # vectors, as if the two ends always agreed
-    centre = (p + half**2 / (2 * m)) / (1 + half**2 / m)
-    spread = half * np.sqrt(p * (1 - p) / m + half**2 / (4 * m * m)) / (1 + half**2 / m)
-    assert alone.interval == pytest.approx((centre - spread, centre + spread))
+    by_key = {it.pk: it for it in Direction.objects.filter(index__lt=10)}
+    said = [float(census.said[pk]) for pk in by_key]
+    vectors = [(it.matrix_id, it.index) for it in by_key.values()]
+    expected = clustered_share(said, vectors)
+    assert (alone.value, *alone.interval) == pytest.approx((expected.value, expected.low, expected.high))
+
+
+@pytest.mark.parametrize("rule", ["labeler", "both_specific"])
+def test_vectors_are_counted_alike_in_summaries_and_within_matrices(census, rule):
+    """Answers of two ends that go together, some without a yes or no, some of one end alone."""
+    machine = judge_ensure(type="prompt", name="pairs", parameters={"pairs": 1})
+    verifier = judge_ensure(type="prompt", name="verifier", parameters={"pairs": 2})
+    rng = np.random.default_rng(4)
+    pks = [pk for pk in census.said if rng.random() < 0.8]
+    labels = [str(it) for it in rng.choice(["animals", "nouns"], len(pks))]
+    said = [str(it) for it in rng.choice(["interpretable", "not_interpretable", "unsure"], len(pks), p=[0.6, 0.3, 0.1])]
+    judgements_record_new(
+        judge=machine,
+        source="run:2",
+        drafts=[Draft(pk, verdict, label) for pk, verdict, label in zip(pks, said, labels, strict=True)],
+        verifier=verifier,
+        verifications={pk: str(rng.choice(["yes", "no", "unparsed"], p=[0.7, 0.2, 0.1])) for pk in pks},
+    )
+    query = Query(model=("tiny",), judge=machine.pk, rule=rule)
+    whole, inside = estimates(query).census, estimates(query.change(index="0-99")).census
+    assert whole == inside
+    standing = Judgement.objects.filter(judge=machine).select_related("direction").prefetch_related("verifications")
+    ends = defaultdict(list)
+    for row in standing:
+        ends[row.direction.matrix_id, row.direction.index].append(str(verdicts_by_rule(row)[rule]))
+    pairs = [it.count(YES) for it in ends.values() if len(it) == 2 and set(it) <= {YES, NO}]
+    assert (whole.ends_both, whole.ends_one, whole.ends_none) == tuple(pairs.count(it) for it in (2, 1, 0))
+    assert min(pairs.count(it) for it in (2, 1, 0)) > 0
 
 
 def test_a_selection_within_matrices_counts_judgements_and_agrees_with_the_summaries(owner, census):
@@ -84,7 +122,8 @@ def test_a_selection_within_matrices_counts_judgements_and_agrees_with_the_summa
     ends = [estimates(Query(model=("tiny",), sign=sign)).census for sign in "+-"]
     indices = [estimates(Query(model=("tiny",), index=text)).census for text in ("0-9", "10-19")]
     for parts in (ends, indices):
-        assert [sum(column) for column in zip(*parts, strict=True)] == list(whole.census)
+        assert added(parts).verdicts == whole.census.verdicts
+    assert added(ends).ends_both == 0 and added(indices) == whole.census
 
 
 def test_the_census_is_what_the_design_drew_from(owner, census):
@@ -93,8 +132,8 @@ def test_the_census_is_what_the_design_drew_from(owner, census):
     Census(name="other", seed=5)
     late = MatrixFactory(model=census.model, circuit="ov", head=0, layer=3, address="ov.3.0")
     census.judged(late, 5)
-    assert sum(estimates(query_of(project)).census) == 160
-    assert sum(estimates(Query(judge=census.judge.pk)).census) == 330
+    assert estimates(query_of(project)).census.total == 160
+    assert estimates(Query(judge=census.judge.pk)).census.total == 330
 
 
 def test_without_people_the_machine_stands_alone(owner, census):
@@ -163,7 +202,7 @@ def test_what_the_machine_did_not_parse_is_a_stratum(owner):
     census.truth |= {it.pk: True for it in ends}
     found = estimates(query_of(census.project(owner, n=100)))
     assert found.census.unparsed == 20 and found.recommended.estimate.method == "stratified Beta"
-    assert "gave no verdict" in by_method(found)["PPI++"].why
+    assert "count as no in this formula" in by_method(found)["PPI++"].why
 
 
 def test_unequal_probabilities_weigh(owner):
@@ -239,7 +278,7 @@ def test_vectors_need_a_project_that_draws_vectors(owner, census):
     assert either.n_labels == both.n_labels == 30
     assert sum(it.human for it in either.sample.rows) == sum(map(any, pairs.values()))
     assert sum(it.human for it in both.sample.rows) == sum(map(all, pairs.values()))
-    assert sum(either.census) == 80 and either.census.interpretable > both.census.interpretable
+    assert either.census.total == 80 and either.census.interpretable > both.census.interpretable
 
 
 def test_layers_as_a_sample_need_ten(owner):
@@ -285,3 +324,58 @@ def test_a_project_without_a_selection_has_no_census(owner, census):
     found = estimates(query_of(project))
     assert found.recommended.source == "person" and "keeps no selection" in found.why
     assert not [it for it in found.lines if it.source == "corrected"]
+
+
+def run_over_a_few(census, project, n=12):
+    """A second machine that judged only the first few of the project's items, and calls all of them interpretable."""
+    machine = judge_ensure(type="prompt", name="a few", parameters={"few": 1})
+    few = list(Item.objects.filter(project=project).order_by("position").values_list("direction_id", flat=True)[:n])
+    drafts = [Draft(pk, YES, "animals") for pk in few]
+    judgements_record_new(judge=machine, source="run:3", drafts=drafts)
+    return machine, few
+
+
+def test_a_machine_that_was_run_over_a_few_directions_corrects_nobody(owner, census):
+    """It may have been run over the labelled, or over those on which people agree. It is not the usual one; where it is
+    chosen, people stand alone, with the sentence."""
+    project = census.project(owner, n=60)
+    machine, _ = run_over_a_few(census, project)
+    assert resolve(query_of(project)).judge == census.judge
+    for estimand in ("census", "layers"):
+        found = estimates(query_of(project, judge=machine.pk, estimand=estimand))
+        assert (found.census.n, found.census.not_judged) == (12, 148)
+        made = found.recommended.estimate
+        assert made.method.startswith("human only") and made.n == 60 and made.width > 0.2
+        assert "judged 12 of the 160" in found.why and "judged 12 of 160" in found.notes[0]
+    query = query_of(project, judge=machine.pk)
+    for kind in ("layers", "models", "indices", "rules", "trends"):
+        computed = KINDS[kind].compute(resolve(query))
+        sources = {it.source for it in computed.points}
+        assert "corrected" not in sources and ("person" in sources or kind == "rules")
+        assert kind == "rules" or any("judged 12 of the 160" in it for it in computed.notes)
+
+
+def test_the_few_that_a_machine_has_left_out_are_a_stratum(owner, census):
+    project = census.project(owner, n=60)
+    gone = list(Item.objects.filter(project=project).order_by("position").values_list("direction_id", flat=True)[:4])
+    for row in Judgement.objects.filter(judge=census.judge, direction__in=gone):
+        judgement_withdraw(row)
+    found = estimates(query_of(project))
+    assert (found.census.n, found.census.not_judged, found.recommended.estimate.n) == (156, 4, 60)
+    items = Item.objects.filter(project=project).order_by("direction_id").select_related("direction")
+    expected = stratified_beta(
+        [float(census.truth[it.direction_id]) for it in items],
+        ["not judged" if it.direction_id in gone else int(census.said[it.direction_id]) for it in items],
+        {1: found.census.interpretable, 0: found.census.not_interpretable, "not judged": 4},
+        clusters=[(it.direction.matrix_id, it.direction.index) for it in items],
+    )
+    made = found.recommended.estimate
+    assert (made.value, made.low, made.high) == pytest.approx((expected.value, expected.low, expected.high))
+    assert "stratum of their own" in found.notes[0]
+
+
+def test_where_nothing_is_left_out_the_census_is_what_is_stored(census):
+    for query in (Query(), Query(index="0-4"), Query(sign="+"), Query(layer="1,2")):
+        assert estimates(query.change(model=("tiny",))).census.not_judged == 0
+    Matrix.objects.filter(layer=3).update(n_vectors=25)
+    assert estimates(Query(model=("tiny",))).census.not_judged == 10

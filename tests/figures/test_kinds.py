@@ -28,7 +28,9 @@ def points(name, source=None, **changes):
 
 
 def told(census, **where):
-    return np.array([float(census.said[pk]) for pk in Direction.objects.filter(**where).values_list("pk", flat=True)])
+    """What the machine said, the two ends of a vector beside each other."""
+    ends = Direction.objects.filter(**where).order_by("matrix_id", "index", "sign").values_list("pk", flat=True)
+    return np.array([float(census.said[pk]) for pk in ends])
 
 
 # Along an axis
@@ -126,8 +128,9 @@ def test_every_rule_is_counted_and_what_hangs_on_it_is_said(census, prompt):
         assert sum(yes) == pytest.approx(shares[rule] * len(said))
 
 
-def test_a_contrast_is_newcombes_with_vectors_as_n():
-    """Last against first quarter of layers: method 10 of Newcombe (1998), from Wilson's intervals by statsmodels."""
+def test_a_contrast_is_newcombes_with_the_variance_over_vectors():
+    """Last against first quarter of layers: method 10 of Newcombe (1998), from Wilson's intervals by statsmodels, each
+    with the n that has the variance over vectors."""
     from statsmodels.stats.proportion import proportion_confint
 
     census = Census(layers=8, vectors=30)
@@ -135,7 +138,9 @@ def test_a_contrast_is_newcombes_with_vectors_as_n():
     first, last = told(census, matrix__layer__lt=2), told(census, matrix__layer__gte=6)
     ends = []
     for it in (last, first):
-        n = len(it) / 2
+        p, pairs = it.mean(), it.reshape(-1, 2).sum(1)
+        variance = ((pairs - 2 * p) ** 2).sum() / len(it) ** 2 * len(pairs) / (len(pairs) - 1)
+        n = min(p * (1 - p) / variance, len(it))
         ends.append((it.mean(), *proportion_confint(it.mean() * n, n, method="wilson")))
     (p1, l1, u1), (p2, l2, u2) = ends
     assert found.value == pytest.approx(p1 - p2)

@@ -70,7 +70,7 @@ def test_a_claim_names_all_that_it_hangs_on(owner_client, model):
     judged(model, 0, [YES] * 65 + [NO] * 35 + [UNPARSED] * 3)
     page = content(owner_client, "machines")
     for part in (
-        "65.0 %", "55.3 to 73.6, Wilson 95 %", "n = 100 ends", "rule labeler, version 1", "this census",
+        "65.0 %", "55.3 to 73.6, 95 % interval", "n = 100 ends", "rule labeler, version 1", "this census",
         "machine verdicts of the offline baseline", "at a rate of 0.05", "3 ends unsure, unparsed or failed",
         "103 ends that it has judged",
     ):  # fmt: skip

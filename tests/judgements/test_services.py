@@ -1,8 +1,10 @@
 """One table for people and machines; append-only; summaries in the same transaction."""
 
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 
 import pytest
+from django.apps import apps
 from django.db import IntegrityError, connection, transaction
 
 from labelapp.judgements.models import Judge, Judgement, Summary
@@ -135,6 +137,58 @@ def test_the_rule_both_needs_a_yes_from_labeler_and_verifier(machine, direction)
     assert summaries_verify() == []
 
 
+def pairs(rule="labeler"):
+    return {(row.ends_both, row.ends_one, row.ends_none) for row in Summary.objects.filter(rule=rule)}
+
+
+def test_vectors_are_counted_by_their_ends_through_every_write(machine):
+    """A vector with one end judged is counted nowhere; then both, then one, and back again, under each rule."""
+    matrix = MatrixFactory()
+    plus, minus = (DirectionFactory(matrix=matrix, side="write", index=0, sign=sign) for sign in "+-")
+    DirectionFactory(matrix=matrix, side="write", index=1, sign="-")
+    judgements_record_new(judge=machine, source="run:1", drafts=[Draft(plus.pk, "interpretable", label="x")])
+    assert pairs() == {(0, 0, 0)}
+    judgements_record_new(judge=machine, source="run:1", drafts=[Draft(minus.pk, "interpretable", label="x")])
+    assert pairs() == {(1, 0, 0)}
+    verifier = judge_ensure(type=Judge.Type.PROMPT, name="verifier", parameters={"verifier": True})
+    for direction, answer in ((plus, "yes"), (minus, "no")):
+        verification_record(judgement=direction.judgements.get(), judge=verifier, answer=answer)
+    assert pairs() == {(1, 0, 0)} and pairs("both") == {(0, 1, 0)}
+    later = say(machine, minus, "not_interpretable", source="run:1")
+    assert pairs() == {(0, 1, 0)} and summaries_verify() == []
+    judgement_withdraw(later)
+    assert pairs() == {(1, 0, 0)} and pairs("both") == {(0, 1, 0)}
+    Summary.objects.update(ends_none=3)
+    assert "ends_none is 3, should be 0" in summaries_verify(repair=True)[0] and summaries_verify() == []
+
+
+def test_of_people_no_vectors_are_counted(person):
+    matrix = MatrixFactory()
+    for sign in "+-":
+        say(person, DirectionFactory(matrix=matrix, side="write", index=0, sign=sign))
+    assert pairs() == {(0, 0, 0)} and summaries_verify() == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_writers_on_the_two_ends_of_a_vector_lose_no_pair(machine):
+    matrix = MatrixFactory()
+    ends = [
+        [DirectionFactory(matrix=matrix, side="write", index=place, sign=sign) for sign in "+-"] for place in range(8)
+    ]
+
+    def write(sign):
+        try:
+            for both in ends:
+                draft = Draft(both[sign].pk, "interpretable")
+                judgements_record_new(judge=machine, source="run:1", drafts=[draft])
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(write, (0, 1)))
+    assert pairs() == {(8, 0, 0)} and summaries_verify() == []
+
+
 def test_verify_finds_and_repairs_what_differs(person, direction):
     say(person, direction)
     Summary.objects.update(interpretable=5, unsure=1)
@@ -196,3 +250,16 @@ def test_only_the_first_look_is_blind(person, machine, direction, outsider):
     assert [first.blind, again.blind, corrected.blind] == [True, False, False]
     assert say(judge_of_user(outsider), direction).blind and say(person, direction, source="project:2").blind
     assert say(machine, direction, source="run:1").blind and say(machine, direction, source="run:1").blind
+
+
+def test_the_migration_counts_the_vectors_that_are_there(machine):
+    matrix = MatrixFactory()
+    ends = [
+        DirectionFactory(matrix=matrix, side="write", index=place, sign=sign) for place in range(3) for sign in "+-"
+    ]
+    drafts = [Draft(it.pk, "not_interpretable" if it.index else "interpretable") for it in ends]
+    judgements_record_new(judge=machine, source="run:1", drafts=drafts)
+    counted = pairs()
+    Summary.objects.update(ends_both=0, ends_one=0, ends_none=0)
+    import_module("labelapp.judgements.migrations.0004_ends_of_vectors").count(apps, None)
+    assert pairs() == counted == {(1, 0, 2)}

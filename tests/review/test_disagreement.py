@@ -5,7 +5,7 @@ from django.urls import reverse
 
 from labelapp.atlas.models import Direction
 from labelapp.atlas.panels import hidden_from
-from labelapp.judgements.models import Judgement, Verdict, Verification
+from labelapp.judgements.models import Judge, Judgement, Verdict, Verification
 from labelapp.judgements.rules import Answers, rule_for, verdicts_of
 from labelapp.judgements.services import Draft, judge_ensure, judgements_record_new, verification_record
 from labelapp.labelling.models import Item, Membership
@@ -13,6 +13,7 @@ from labelapp.labelling.projects.services import project_change, project_create
 from labelapp.labelling.services import answer_undo
 from labelapp.review.disagreement import ROWS_A_PAGE, item_ranked, queue_of
 from labelapp.review.filters import CELLS, KIND_NAMES, FilterError, Filters, filters_of
+from labelapp.review.label_tallies import tallies_verify
 from labelapp.review.models import Disagreement
 from labelapp.review.scores import scored, scores_verify, scores_write_all
 from labelapp.review.services import adjudicate, adjudication_undo
@@ -27,7 +28,7 @@ EVERYTHING = Filters(state="")
 def kept_right(db):
     """Whatever a test did, what is kept is what stands."""
     yield
-    assert scores_verify() == []
+    assert tallies_verify() == scores_verify() == []
 
 
 def queue(project, viewer, filters=EVERYTHING, show_hidden=True):
@@ -233,19 +234,31 @@ def test_filters_by_judge_and_cell(project, items, owner):
     assert found(judge=other.pk, cell="meaning-no") == set()
 
 
-def test_the_filter_by_audit_finds_what_the_audit_finds(project, items, owner):
-    from labelapp.autolabel.models import Run
-    from labelapp.jobs.services import job_create
-
+def test_the_filter_by_a_person_is_of_the_items_own_project(project, items, owner, annotator, judge_all):
+    """What the person says of the same directions in another project is no answer here; undone it is none either."""
     ones = [it.direction for it in items]
-    judge = judge_ensure(type="prompt", name="few-shot", parameters={"few": 1})
-    job = job_create(title="run")
-    run = Run.objects.create(judge=judge, model=ones[0].matrix.model, job=job)
-    machine_says({ones[0]: (YES, "nouns"), ones[1]: (YES, "animals of the sea")}, name="few-shot", source=run.source)
-    for one in ones[:2]:
-        machine_says({one: NO}, name="other", source="run:999999")
-    assert {it.item_id for it in queue(project, owner, Filters(state="", audit="generic"))} == {items[0].pk}
-    assert queue(project, owner, Filters(state="", audit="truncated_certain")) == []
+    elsewhere = project_create(
+        name="Elsewhere", owner=owner, directions=Direction.objects.filter(pk__in=[it.pk for it in ones]),
+        guidelines="Judge.",
+    )  # fmt: skip
+    for one in ones[:4]:
+        machine_says({one: YES}, source="run:1")
+        machine_says({one: NO}, source="run:2", name="second")
+    judge_all(items[:2], owner, [YES, UNSURE])
+    there = list(elsewhere.items.select_related("project", "direction").order_by("direction_id"))
+    judge_all(there[2:4], owner, [NO, NO])
+    person = Filters(state="", judge=Judge.objects.get(user=owner).pk)
+
+    def found(projects):
+        page = queue_of(projects, person, owner, show_hidden=True).page("", None, 1000)
+        return {it.item_id for it in page}
+
+    assert found([project]) == {it.pk for it in items[:2]}
+    assert found([elsewhere]) == {it.pk for it in there[2:4]}
+    assert found([project, elsewhere]) == found([project]) | found([elsewhere])
+    answer_undo(project=project, user=owner)
+    assert found([project]) == {items[0].pk}
+    assert queue(project, owner, Filters(state="", judge=10 * person.judge + 1)) == []  # ",1," is not in ",11,"
 
 
 @pytest.mark.parametrize(
@@ -310,6 +323,8 @@ def test_verify_names_and_mends_what_is_not_what_stands(project, items, owner):
         machine_says({item.direction: NO}, source="run:2")
     Disagreement.objects.filter(item=items[0].pk).update(ruled_no=7)
     Disagreement.objects.filter(item=items[1].pk).delete()
+    assert len(scores_verify()) == 2
+    Disagreement.objects.filter(item=items[0].pk).update(ruled_no=1, judges=[1, 10**12])
     assert len(scores_verify()) == 2
     lines = scores_verify(repair=True)
     assert [f"item {it.opaque_id} of" in line for it, line in zip(items, lines, strict=False)] == [True, True]

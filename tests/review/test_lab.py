@@ -12,53 +12,18 @@ from labelapp.exchange.subjects import ExportError, subject_get, subjects_listed
 from labelapp.jobs.services import job_create
 from labelapp.judgements.models import Judgement
 from labelapp.judgements.rules import Answers, rule_for
-from labelapp.judgements.services import Draft, judge_ensure, judgement_record, judgements_record_new
+from labelapp.judgements.services import Draft, judge_ensure, judge_of_user, judgement_record, judgements_record_new
 from labelapp.review.lab import Reference, differing, judges_of_reference, lab
-from labelapp.review.services import adjudicate
+from labelapp.review.models import Adjudication
 from labelapp.review.truth import truth_freeze
 from labelapp.review.truth_rules import truth_rule
 from labelapp.statistics.contrasts import paired_judges
-from tests.factories import DirectionFactory, MatrixFactory, cast_project
+from tests.factories import DirectionFactory, MatrixFactory
+from tests.review.conftest import said
 from workers.llm.prompts import prompt_from_mapping
 
 pytestmark = pytest.mark.django_db
 YES, NO = "interpretable", "not_interpretable"
-
-
-@pytest.fixture
-def many(owner, reviewer, annotator):
-    """30 vectors with both ends, each end decided: every third is no."""
-    project = cast_project(owner, reviewer, annotator, n=30, overlap=1)
-    matrix = project.items.first().direction.matrix
-    for position, direction in enumerate(list(matrix.directions.all())):
-        other = DirectionFactory(
-            matrix=matrix, index=direction.index, sign="-", tokens=[f"word{position}of{n}" for n in range(10)]
-        )
-        project.items.create(direction=other, position=100 + position, inclusion_probability=1)
-    for n, item in enumerate(project.items.select_related("project", "direction").order_by("direction_id")):
-        adjudicate(item=item, user=owner, verdict=NO if n % 3 == 0 else YES)
-    return project
-
-
-def said(judge, directions, verdict_of, answer_of=None, source="run:1"):
-    drafts = [Draft(it.pk, verdict) for n, it in enumerate(directions) if (verdict := verdict_of(n))]
-    verifier = judge_ensure(type="prompt", name="verifier", parameters={"verifier": 1}) if answer_of else None
-    answers = {it.pk: answer for n, it in enumerate(directions) if answer_of and (answer := answer_of(n))}
-    judgements_record_new(judge=judge, source=source, drafts=drafts, verifier=verifier, verifications=answers)
-
-
-@pytest.fixture
-def judges(many):
-    """A baseline that is wrong on each fifth; a labeler with a verifier, with gaps of every kind."""
-    directions = [it.direction for it in many.items.select_related("direction").order_by("direction_id")]
-    one, two = (judge_ensure(type="prompt", name=name, parameters={"name": name}) for name in ("one", "two"))
-    said(one, directions, lambda n: (YES if n % 3 else NO) if n % 5 else (NO if n % 3 else YES))
-    said(
-        two, directions,
-        lambda n: "" if n == 7 else "failed" if n == 8 else "unparsed" if n == 9 else YES if n % 4 else NO,
-        lambda n: "" if n % 4 == 0 else "unparsed" if n == 10 else "no" if n % 6 == 1 else "yes",
-    )  # fmt: skip
-    return one, two
 
 
 def by_hand(project, judge, part=None, has_verifier=False):
@@ -101,18 +66,50 @@ def test_scores_are_those_item_by_item(many, judges):
     assert found.judges[0].paired is None
 
 
-@pytest.mark.parametrize("rule", ["labeler", "verifier", "both"])
+@pytest.mark.parametrize("rule", ["labeler", "verifier", "both", "both_specific"])
 def test_another_rule(many, judges, rule):
     from labelapp.judgements.rules import RULES
 
     _, two = judges
-    (scored,) = lab(Reference(many), [two], rule).judges
+    for row in Judgement.objects.filter(judge=two).order_by("pk")[::3]:
+        Judgement.objects.filter(pk=row.pk).update(label="possessive pronouns")
+    found = lab(Reference(many), list(judges), rule)
     yes = 0
     for row in Judgement.objects.filter(judge=two, current=True):
         answer = row.verifications.last()
-        yes += RULES[rule].verdict(Answers(row.verdict, "", answer.answer if answer else None)) == YES
-    (a, _), (c, _) = scored.scores.table
-    assert a + c == yes
+        yes += RULES[rule].verdict(Answers(row.verdict, row.label, answer.answer if answer else None)) == YES
+    (a, _), (c, _) = found.judges[1].scores.table
+    assert a + c == yes > 0
+    if rule == "both_specific":
+        usual = lab(Reference(many), [two], "both").judges[0].scores.table
+        assert sum(usual[row][0] for row in (0, 1)) > yes
+
+
+def test_the_page_offers_every_rule(many, judges, owner_client):
+    chosen = {"judge": [it.pk for it in judges], "set": "", "all": "1", "rule": "both_specific"}
+    html = owner_client.get(address(many), chosen).content.decode()
+    assert "both_specific@1" in html and '<option value="both_specific"' in html
+    assert owner_client.get(address(many), {**chosen, "rule": "other"}).status_code == 404
+
+
+def test_the_operating_point_is_over_the_same_items_as_the_scores(many, owner):
+    """Without exemplars, with what a majority settled, and with the two ends of a vector together."""
+    shown = many.items.filter(direction__sign="-").order_by("pk").first().direction
+    version = exemplar_prompt(shown, "sensitive")
+    judge = judge_ensure(type="prompt", name="sensitive", parameters={"labeler": version.digest})
+    control = MatrixFactory(control="gaussian", address="mlp_in.0;gaussian")
+    noise = [DirectionFactory(matrix=control, side="read", index=n, sign=sign) for n in range(20) for sign in "+-"]
+    everything = [it.direction for it in many.items.select_related("direction").order_by("direction_id")] + noise
+    drafts = [Draft(it.pk, YES, evidence={"confidence": 0.5 + it.pk % 7 / 20}) for it in everything]
+    judgements_record_new(judge=judge, source="run:5", drafts=drafts)
+    found = lab(Reference(many), [judge])
+    assert found.n_exemplars == 1 and found.judges[0].operating.n == found.n_yes
+    assert found.judges[0].operating.n_controls == 40
+    Adjudication.objects.filter(item__project=many).delete()
+    for item in [*many.items.exclude(direction=shown).order_by("pk")[:11], many.items.get(direction=shown)]:
+        judgement_record(judge=judge_of_user(owner), source=many.source, draft=Draft(item.direction_id, YES))
+    found = lab(Reference(many), [judge])
+    assert (found.n_yes, found.judges[0].operating.n) == (11, 11)
 
 
 def test_a_set_is_scored_by_part(many, judges, owner):

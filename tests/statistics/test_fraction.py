@@ -3,7 +3,10 @@
 import numpy as np
 import pytest
 
-from labelapp.statistics.fraction import BIASED, TOO_SHORT, choice, fraction_estimate
+from labelapp.statistics.estimation import Census
+from labelapp.statistics.fraction import BIASED, OPEN_AS_NO, TOO_SHORT, choice, fraction_estimate
+from labelapp.statistics.ppi import difference_estimate, ppi_mean
+from labelapp.statistics.weighting import post_stratified
 
 
 def drawn(n=250, share=0.55, size=3000, seed=0):
@@ -72,14 +75,69 @@ def test_both_ends_of_a_vector_are_kept_together():
     assert alone.recommended.method == "finite-census difference"
 
 
+def by_method(found):
+    return {it.method: it for it in (found.recommended, *found.others)}
+
+
 def test_a_machine_that_failed_on_some_is_a_stratum_of_its_own():
+    """In the other formulas its open answers count as no: any prediction makes a valid correction."""
     human, machine, census = drawn()
     machine[3] = None
     census = [*census[:-40], *[None] * 40]
     found = fraction_estimate(human, machine, census)
-    assert found.recommended.method == "stratified Beta" and found.correlation is None
-    gaps = {it.method: it for it in found.others}["PPI++"]
-    assert gaps.value is None and "no verdict on some" in gaps.why
+    assert found.recommended.method == "stratified Beta" and "stratum of its own" in found.why
+    as_no = fraction_estimate(human, [int(it == 1) for it in machine], [int(it == 1) for it in census])
+    for name in ("PPI++", "PPI, λ = 1", "finite-census difference"):
+        one, other = by_method(found)[name], by_method(as_no)[name]
+        assert (one.value, one.low, one.high) == (other.value, other.low, other.high) and OPEN_AS_NO in one.why
+    assert found.correlation == as_no.correlation
+
+
+def test_open_answers_that_nobody_labelled_join_the_no():
+    human, machine, census = drawn()
+    census = [*census[:-9], *["failed"] * 5, *["unsure"] * 4]
+    made = by_method(fraction_estimate(human, machine, census))["post-stratified"]
+    sizes = {1: census.count(1), 0: census.count(0) + 9}
+    joined = post_stratified(human, machine, sizes)
+    assert (made.value, made.low) == pytest.approx((joined.value, joined.low))
+
+
+@pytest.mark.parametrize("unequal", [False, True])
+def test_every_interval_keeps_the_ends_of_a_vector_together(unequal):
+    """Vectors whose two ends always agree, in people's and in the machine's verdicts, are worth half the labels: each
+    interval is √2 as wide as if its ends were alone, Wilson's up to m / (m - 1)."""
+    human, machine, census = drawn(300)
+    human, machine = np.repeat(human, 2), np.repeat(machine, 2).tolist()
+    pi = np.repeat(np.where(np.arange(300) % 3, 0.1, 0.3), 2) if unequal else None
+    both = by_method(fraction_estimate(human, machine, census, pi=pi, clusters=np.arange(600) // 2))
+    alone = by_method(fraction_estimate(human, machine, census, pi=pi))
+    both["human only (Wilson)"] = both.pop("human only (Wilson, vectors)")
+    assert set(both) == set(alone) and len(both) == (8 if unequal else 6)
+    for name, it in both.items():
+        assert it.value == pytest.approx(alone[name].value, abs=1e-9)
+        assert it.width / alone[name].width == pytest.approx(np.sqrt(2), rel=0.01), name
+
+
+def test_the_intervals_over_vectors_are_a_bootstraps():
+    """Ends that agree in part: the PPI++ and difference intervals are as wide as percentiles of 2,000 resamples of
+    whole vectors, within 6 %."""
+    rng = np.random.default_rng(8)
+    truth = np.repeat(rng.random(1500) < 0.55, 2)
+    truth = np.where(rng.random(3000) < 0.2, rng.random(3000) < 0.55, truth)
+    wrong = np.repeat(rng.random(1500) < 0.15, 2)
+    told = np.where(wrong, ~truth, truth).astype(int)
+    vectors = rng.choice(1500, 150, replace=False)
+    ends = np.stack([2 * vectors, 2 * vectors + 1], 1)
+    found = by_method(
+        fraction_estimate(truth[ends].ravel(), told[ends].ravel().tolist(), told.tolist(), clusters=np.arange(300) // 2)
+    )
+    census = Census.of(told)
+    drawn_again = rng.integers(0, 150, (2000, 150))
+    made = [(truth[ends[it]].ravel().astype(float), told[ends[it]].ravel()) for it in drawn_again]
+    for name, estimate in (("PPI++", ppi_mean), ("finite-census difference", difference_estimate)):
+        low, high = np.quantile([estimate(h, f, census).value for h, f in made], [0.025, 0.975])
+        rest = np.sqrt(1 - 300 / 3000) if name != "PPI++" else 1.0
+        assert found[name].width == pytest.approx((high - low) * rest, rel=0.06), name
 
 
 def test_too_few_labels_are_refused_with_a_sentence():

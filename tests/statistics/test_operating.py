@@ -85,3 +85,31 @@ def test_too_few_controls_are_refused():
     for bad in (([np.nan], [0.0] * 40, 0.05), ([1.0], [0.0] * 40, 0.0)):
         with pytest.raises(ValueError, match=r"not a number|rate"):
             sensitivity_at(*bad)
+
+
+def test_a_bins_interval_keeps_the_ends_of_a_vector_together():
+    """Twelve vectors whose ends always agree, four of them yes: Wilson's interval at 11, the vectors less one."""
+    human = np.repeat([1] * 4 + [0] * 8, 2)
+    (found,) = [it for it in reliability_curve([0.35] * 24, human, clusters=np.arange(24) // 2).bins if it.n]
+    assert (found.low, found.high) == pytest.approx(wilson_interval(11 / 3, 11))
+    (alone,) = [it for it in reliability_curve([0.35] * 24, human).bins if it.n]
+    assert (alone.low, alone.high) == pytest.approx(wilson_interval(8, 24))
+
+
+def test_sensitivity_keeps_the_ends_of_a_vector_together():
+    """Each end twice is worth each end once; as in a bootstrap that draws whole vectors and controls' vectors."""
+    rng = np.random.default_rng(2)
+    scores, noise = rng.beta(3, 2, 120), rng.beta(2, 3, 200)
+    once = sensitivity_at(scores, noise)
+    doubled = {"clusters": np.arange(240) // 2, "control_clusters": np.arange(400) // 2}
+    twice = sensitivity_at(np.repeat(scores, 2), np.repeat(noise, 2), **doubled)
+    assert twice.sensitivity == once.sensitivity
+    assert (twice.low, twice.high) == pytest.approx((once.low, once.high), abs=0.015)
+    alone = sensitivity_at(np.repeat(scores, 2), np.repeat(noise, 2))
+    assert alone.high - alone.low < 0.8 * (twice.high - twice.low)
+    again = []
+    for _ in range(2000):
+        drawn = np.sort(rng.choice(noise, 200))
+        again.append((rng.choice(scores, 120) > drawn[189]).mean())
+    low, high = np.quantile(again, [0.025, 0.975])
+    assert twice.high - twice.low == pytest.approx(high - low, rel=0.1)

@@ -5,6 +5,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
+from labelapp.statistics.clusters import clustered_share
 from labelapp.statistics.estimation import Census
 from labelapp.statistics.ppi import ppi_mean
 from labelapp.statistics.weighting import (
@@ -15,6 +16,7 @@ from labelapp.statistics.weighting import (
     post_stratified,
     post_stratified_moments,
     rogan_gladen,
+    rogan_gladen_over,
 )
 
 
@@ -127,3 +129,22 @@ def test_rogan_gladen_wastes_what_a_random_sample_knows():
     far = rogan_gladen(told.mean(), 4000, int(f[yes].sum()), int(yes.sum()), int((~f[no]).sum()), int(no.sum()))
     near = ppi_mean(h, f, Census.of(told))
     assert 1.5 < far.width / near.width < 2.5
+
+
+def test_rogan_gladen_over_vectors():
+    """Where every end stands alone it is the formula; with each end twice, as exact and no more."""
+    right_yes, right_no = [1] * 45 + [0] * 15, [1] * 30 + [0] * 10
+    known = rogan_gladen(0.6, 1000, 45, 60, 30, 40)
+    found = {
+        times: rogan_gladen_over(
+            clustered_share(np.repeat([1] * 600 + [0] * 400, times), np.repeat(range(1000), times).tolist()),
+            clustered_share(np.repeat(right_yes, times), np.repeat(range(60), times).tolist()),
+            clustered_share(np.repeat(right_no, times), np.repeat(range(40), times).tolist()),
+        )
+        for times in (1, 2)
+    }
+    assert (found[1].value, found[1].low, found[1].n) == pytest.approx((known.value, known.low, 100))
+    assert found[2].value == pytest.approx(known.value)
+    assert found[2].width / known.width == pytest.approx(1.0, rel=0.02)
+    nothing = rogan_gladen_over(clustered_share([1], [0]), clustered_share([], []), clustered_share([1], [0]))
+    assert nothing.value is None and "one error rate is unknown" in nothing.why

@@ -20,6 +20,9 @@ from labelapp.figures.services import figure_keep, figure_of_job
 from labelapp.jobs.models import Job
 from labelapp.jobs.services import job_completion, job_progress_set
 from labelapp.review.aggregation import AggregationError, aggregation_write, votes_of
+from labelapp.review.crossed import crossed_keep
+from labelapp.review.crossed_shown import crossed_of_job
+from labelapp.review.lab_stored import lab_keep, lab_of_job
 from labelapp.review.models import Aggregation
 from workers.llm.errors import LlmError
 from workers.tasks.base import ProgressReport, job_task
@@ -80,6 +83,22 @@ def figure_compute(job: Job) -> None:
     kind, query, computed, stamp = figure_of_job(job, lambda percent: job_progress_set(job, done=percent))
     with job_completion(job):
         figure_keep(kind=kind, query=query, computed=computed, stamp=stamp, user=job.created_by)
+
+
+@job_task("workers.tasks.export.lab_compute")
+def lab_compute(job: Job) -> None:
+    """Score judges over more directions than a page would wait for, and keep what was found."""
+    result, differing = lab_of_job(job, lambda percent: job_progress_set(job, done=percent))
+    with job_completion(job):
+        lab_keep(result, differing)
+
+
+@job_task("workers.tasks.export.crossed_count")
+def crossed_count(job: Job) -> None:
+    """Count people beside machines in a project where a page would wait too long for it."""
+    found = crossed_of_job(job)
+    with job_completion(job):
+        crossed_keep(found)
 
 
 def _report_errors() -> tuple[type[Exception], ...]:

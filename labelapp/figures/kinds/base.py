@@ -18,7 +18,7 @@ from labelapp.figures.people import Labelled, Sample
 from labelapp.judgements.tables import Tally
 from labelapp.statistics.estimation import Estimate
 
-VERSION = 1  # of how figures are computed; part of the data's hash
+VERSION = 2  # of how figures are computed; part of the data's hash
 LABEL_COLUMNS = (
     "direction",
     "vector",
@@ -212,7 +212,8 @@ def facts_of(resolved: Resolved, census: Mapping[tuple[Any, ...], Tally], sample
             "machine": resolved.judge.name,
             "machine_digest": resolved.judge.digest,
             "rule": resolved.rule.identifier,
-            "directions the machine judged": sum(sum(it) for it in tallies),
+            "directions the machine judged": sum(it.total for it in tallies),
+            "not judged by the machine": sum(it.not_judged for it in tallies),
             "called interpretable by the machine": sum(it.interpretable for it in tallies),
             "unsure, unparsed or failed": sum(it.left_out for it in tallies),
         }

@@ -35,10 +35,12 @@ def compute(resolved: Resolved) -> Computed:
     if not sample.rows:
         return Computed(refusal=sample.refusal, inputs=inputs)
     given = confidences(resolved)
-    pairs = [(given[it.direction], float(it.human)) for it in sample.rows if it.direction in given]
+    rows = [it for it in sample.rows if it.direction in given]
+    pairs = [(given[it.direction], float(it.human)) for it in rows]
     if not pairs:
         return Computed(refusal=NO_NUMBERS, inputs=inputs)
-    found = reliability_curve([p for p, _ in pairs], [h for _, h in pairs])
+    vectors = [it.vector for it in rows]
+    found = reliability_curve([p for p, _ in pairs], [h for _, h in pairs], clusters=vectors)
     points = [
         Point(
             PERSON,

@@ -51,7 +51,9 @@ def sentence(found: Estimates) -> str:
     if resolved.rule and found.census.n:
         machine = f"; machine {resolved.judge}, rule {resolved.rule.identifier}"
     people = f"; {found.n_labels:,} labels ({TRUTHS[query.truth]})" if found.n_labels else "; no person took part"
-    size = f"{found.census.n:,} " if found.census.n else ""
+    census = found.census
+    n = census.n if found.recommended.source == MACHINE else census.total + census.not_judged
+    size = f"{n:,} " if n else ""
     return (
         f"Of {size}{unit} ({query.words}) {percent(it.value)} are interpretable{interval_words(it)}, as "
         f"{by[found.recommended.source]}; estimand: {ESTIMANDS[query.estimand]}; "

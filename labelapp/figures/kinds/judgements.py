@@ -9,7 +9,7 @@ from typing import Any
 from labelapp.atlas.models import Model
 from labelapp.atlas.presentation import CIRCUIT_NAMES
 from labelapp.figures import plots
-from labelapp.figures.census import CIRCUIT, MODEL, Place, tally
+from labelapp.figures.census import CIRCUIT, MODEL, Place, added, tally
 from labelapp.figures.estimates import MACHINE, PERSON, Resolved
 from labelapp.figures.kinds.base import Computed, Kind, Point, inputs_of
 from labelapp.figures.kinds.series import NOTHING, gathered
@@ -31,7 +31,7 @@ def compute(resolved: Resolved) -> Computed:
     points = []
     for source, found in ((MACHINE, counts), (PERSON, people)):
         for (model, circuit), counted in sorted(found.items()):
-            if sum(counted):
+            if counted.total:
                 points += _bar(source, models[model], circuit, counted)
     if not points:
         return Computed(refusal=NOTHING, inputs=inputs)
@@ -46,11 +46,11 @@ def compute(resolved: Resolved) -> Computed:
 
 
 def _bar(source: str, model: Model, circuit: str, counted: Tally) -> list[Point]:
-    total = sum(counted)
+    total = counted.total
     name = f"{model} {CIRCUIT_NAMES[circuit]}, {'people' if source == PERSON else 'machine'}"
     return [
         Point(source, verdict, str(model), name, value=n / total, n=total, yes=n, cell=(model.pk, circuit))
-        for verdict, n in zip(VERDICTS, counted, strict=True)
+        for verdict, n in zip(VERDICTS, counted.verdicts, strict=True)
         if n
     ]
 
@@ -84,10 +84,12 @@ def _kinds(resolved: Resolved) -> list[str]:
 def sentence(machine: Iterable[Tally], people: Iterable[Tally]) -> str:
     parts = []
     for name, tallies in (("The machine", list(machine)), ("People", list(people))):
-        total = Tally(*(sum(column) for column in zip(*tallies, strict=True))) if tallies else Tally()
-        if n := sum(total):
+        total = added(tallies)
+        if n := total.total:
             shares = [
-                f"{percent(count / n)} {verdict}" for verdict, count in zip(VERDICTS, total, strict=True) if count
+                f"{percent(count / n)} {verdict}"
+                for verdict, count in zip(VERDICTS, total.verdicts, strict=True)
+                if count
             ]
             parts.append(f"{name}: {', '.join(shares)} of {n:,} judgements")
     return ". ".join(parts) + "." if parts else ""

@@ -8,18 +8,19 @@ from typing import Any
 
 from labelapp.atlas.models import Model
 from labelapp.figures import plots
-from labelapp.figures.census import CIRCUIT, LAYER, MODEL, Place, added, census, rules_of
+from labelapp.figures.census import CIRCUIT, LAYER, MODEL, Place, added, census, rules_of, with_rest
 from labelapp.figures.estimates import (
     CORRECTED,
     MACHINE,
     Resolved,
+    comparable,
     control_line,
     corrected_estimate,
     machine_estimate,
 )
 from labelapp.figures.kinds.base import Computed, Kind, Point, counted, estimated, inputs_of
-from labelapp.figures.kinds.series import CONSERVATIVE, NOTHING
-from labelapp.figures.people import NOT_JUDGED, Sample, sample_of
+from labelapp.figures.kinds.series import NOTHING, OVER_VECTORS
+from labelapp.figures.people import Sample, sample_of
 from labelapp.figures.query import UNITS
 from labelapp.figures.words import percent
 from labelapp.judgements.rules import Rule
@@ -43,9 +44,10 @@ def compute(resolved: Resolved) -> Computed:
     for number, rule in enumerate(rules):
         resolved.progress(100 * number // len(rules))
         counts = census(resolved.of, judge, rule, BY, resolved.query.unit)
-        inputs |= {(rule.name, *place): it for place, it in counts.items()}
         if resolved.project is not None:
             sample = sample_of(resolved.query, resolved.project, judge, rule)
+            counts = with_rest(counts, resolved.of, BY, resolved.query.unit) if sample.rows else counts
+        inputs |= {(rule.name, *place): it for place, it in counts.items()}
         points += _points(replace(resolved, rule=rule), counts, sample, layers)
     if not points:
         return Computed(
@@ -53,7 +55,7 @@ def compute(resolved: Resolved) -> Computed:
         )
     changed = changes(points)
     notes = [
-        CONSERVATIVE,
+        OVER_VECTORS,
         "A conclusion holds where the whole interval lies on its side, and is open where it does not.",
     ]
     if len(rules) == 1:
@@ -78,11 +80,11 @@ def _points(resolved: Resolved, counts: Counts, sample: Sample, layers: Mapping[
         return machine_estimate(query, added([it for place, it in counts.items() if chosen(place)]))
 
     whole = added(list(counts.values()))
-    if not sum(whole):
+    if not whole.total:
         return []
     place = Point(MACHINE, rule=rule.identifier)
     found = [counted(replace(place, name=FRACTION), machine_estimate(query, whole), whole)]
-    rows = [it for it in sample.rows if it.machine != NOT_JUDGED]
+    rows = comparable(sample.rows, whole)
     if rows and whole.n and sample.knows_census:
         corrected = corrected_estimate(rows, whole, sample).recommended
         found.append(estimated(replace(place, source=CORRECTED, name=FRACTION), corrected))
@@ -141,7 +143,7 @@ def sentence(points: Sequence[Point], changed: Sequence[str]) -> str:
     (low, least), (high, most) = min(shares), max(shares)
     names = {it.name for it in points if it.name != FRACTION}
     spread = f"{percent(low)} ({least}) to {percent(high)} ({most})" if len(shares) > 1 else f"{percent(low)} ({least})"
-    hangs = f"on {' and '.join(changed)}, the rules differ" if changed else "no conclusion hangs on the rule"
+    hangs = f"on {' and '.join(changed)}, the rules differ" if changed else "none hangs on the rule"
     rest = f"; of {len(names)} conclusions, {hangs}" if names and len(shares) > 1 else ""
     return f"By the rule, the machine calls {spread} interpretable{rest}."
 

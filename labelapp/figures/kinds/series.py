@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from labelapp.atlas.models import Model
 from labelapp.atlas.presentation import CIRCUIT_NAMES
 from labelapp.figures import plots
-from labelapp.figures.census import CIRCUIT, INDEX, LAYER, MODEL, Place, added, census
+from labelapp.figures.census import CIRCUIT, INDEX, LAYER, MODEL, Place, added, census, with_rest
 from labelapp.figures.estimates import (
     CORRECTED,
     MACHINE,
     PERSON,
     Resolved,
+    comparable,
     corrected_estimate,
+    is_partly_judged,
     machine_estimate,
+    partly_words,
     person_estimate,
 )
 from labelapp.figures.kinds.base import Computed, Kind, Point, counted, estimated, inputs_of
-from labelapp.figures.people import NO_SELECTION, NOT_JUDGED, Labelled, Sample, sample_of
+from labelapp.figures.people import NO_SELECTION, Labelled, Sample, sample_of
 from labelapp.figures.query import TRUTHS, UNITS
 from labelapp.figures.words import interval_words, percent
 from labelapp.judgements.tables import Tally
@@ -31,10 +34,7 @@ NOTHING = (
     "Nothing of this selection is judged yet. Start the offline baseline on the runs page (it takes seconds and no "
     "language model), or judge a sample yourself: Label."
 )
-CONSERVATIVE = (
-    "A machine's interval is for what its census stands for, and takes the two ends of a vector as one observation: "
-    "at least as wide as need be."
-)
+OVER_VECTORS = "A machine's interval is for what its census stands for, and keeps the two ends of a vector together."
 FEW_LABELS = "Where fewer than 10 labels of people fall, no estimate of theirs is drawn; the table says so."
 COMMON_FILTERS = ("model", "circuit", "sign", "judge", "rule", "project", "truth", "unit")
 
@@ -44,17 +44,17 @@ def place_points(
 ) -> list[Point]:
     """What the machine, people and both together say of one place; only what has something to say."""
     query, found = resolved.query, []
-    if sum(tally):
+    if tally.total:
         machine = machine_estimate(query.change(estimand="census"), tally)
         found.append(counted(_of(place, MACHINE), machine, tally))
     if not sample.rows:
         return found
     person = estimated(_of(place, PERSON), person_estimate(rows, sample))
     found.append(_with_yes(person, rows))
-    comparable = [it for it in rows if it.machine != NOT_JUDGED]
-    if sum(tally) and sample.knows_census:
-        corrected = corrected_estimate(comparable, tally, sample).recommended
-        found.append(_with_yes(estimated(_of(place, CORRECTED), corrected), comparable))
+    if tally.total and sample.knows_census and not is_partly_judged(tally):
+        taken = comparable(rows, tally)
+        corrected = corrected_estimate(taken, tally, sample).recommended
+        found.append(_with_yes(estimated(_of(place, CORRECTED), corrected), taken))
     return found
 
 
@@ -67,17 +67,21 @@ def _with_yes(point: Point, rows: Sequence[Labelled]) -> Point:
 
 
 def gathered(resolved: Resolved, by: Sequence[str]) -> tuple[dict[Place, Tally], Sample]:
-    """The census by place, and the labels."""
+    """The census by place, with what is not judged where people take part; and the labels."""
     judge, rule = resolved.judge, resolved.rule
     counts: dict[Place, Tally] = {}
     if judge and rule:
         counts = census(resolved.of, judge, rule, by, resolved.query.unit)
     sample = sample_of(resolved.query, resolved.project, judge, rule) if resolved.project else Sample()
+    if counts and sample.rows:
+        counts = with_rest(counts, resolved.of, by, resolved.query.unit)
     return counts, sample
 
 
-def series_notes(resolved: Resolved, sample: Sample, *more: str) -> list[str]:
-    found = [CONSERVATIVE, *more]
+def series_notes(resolved: Resolved, sample: Sample, counts: Mapping[Place, Tally], *more: str) -> list[str]:
+    found, whole = [OVER_VECTORS, *more], added(list(counts.values()))
+    if sample.rows and whole.total and is_partly_judged(whole):
+        found.append(partly_words(whole))
     if sample.rows and not sample.knows_census:
         found.append(NO_SELECTION)
     if sample.rows:
@@ -108,7 +112,9 @@ def compute_layers(resolved: Resolved) -> Computed:
         )
     if not points:
         return Computed(refusal=NOTHING, inputs=inputs)
-    return Computed(points, layers_sentence(resolved, points, sample), series_notes(resolved, sample), inputs=inputs)
+    return Computed(
+        points, layers_sentence(resolved, points, sample), series_notes(resolved, sample, counts), inputs=inputs
+    )
 
 
 def layers_sentence(resolved: Resolved, points: Sequence[Point], sample: Sample) -> str:
@@ -198,7 +204,7 @@ def compute_indices(resolved: Resolved) -> Computed:
     if not points:
         return Computed(refusal=NOTHING, inputs=inputs)
     more = "People's labels are pooled over bins of indices that double, and drawn at each bin's middle."
-    noted = series_notes(resolved, sample, *([more] if sample.rows else []))
+    noted = series_notes(resolved, sample, counts, *([more] if sample.rows else []))
     return Computed(points, indices_sentence(resolved, points, sample), noted, inputs=inputs)
 
 
@@ -218,7 +224,7 @@ def indices_sentence(resolved: Resolved, points: Sequence[Point], sample: Sample
 
 
 def indices_spec(computed: Computed, resolved: Resolved) -> dict[str, Any]:
-    title = "Direction index (0 is the largest singular value)"
+    title = "Direction index (0: largest singular value)"
     return plots.series_spec(computed.points, x="index", x_title=title, unit=UNITS[resolved.query.unit])
 
 
@@ -244,7 +250,9 @@ def compute_models(resolved: Resolved) -> Computed:
             points += place_points(resolved, point, labels.get(place, []), counts.get(place, Tally()), sample)
     if not points:
         return Computed(refusal=NOTHING, inputs=inputs)
-    return Computed(points, models_sentence(resolved, points, sample), series_notes(resolved, sample), inputs=inputs)
+    return Computed(
+        points, models_sentence(resolved, points, sample), series_notes(resolved, sample, counts), inputs=inputs
+    )
 
 
 def models_sentence(resolved: Resolved, points: Sequence[Point], sample: Sample) -> str:

@@ -11,8 +11,8 @@ import numpy as np
 
 from labelapp.atlas.models import Model
 from labelapp.figures import plots
-from labelapp.figures.census import CIRCUIT, INDEX, LAYER, MODEL, Place
-from labelapp.figures.estimates import CORRECTED, MACHINE, PERSON, Resolved
+from labelapp.figures.census import CIRCUIT, INDEX, LAYER, MODEL, Place, added
+from labelapp.figures.estimates import CORRECTED, MACHINE, PERSON, Resolved, comparable, is_partly_judged, partly_words
 from labelapp.figures.kinds.base import Computed, Kind, Point, estimated, inputs_of
 from labelapp.figures.kinds.series import NOTHING, gathered
 from labelapp.figures.people import NO_SELECTION, Labelled
@@ -50,12 +50,13 @@ def compute(resolved: Resolved) -> Computed:
     counts, sample = gathered(resolved, axis.columns)
     inputs = inputs_of(resolved, [it.rpartition("__")[2] for it in axis.columns], counts, sample)
     resolved.progress(40)
-    placed = {place: tally for place, tally in counts.items() if axis.value(place) is not None and tally.n}
-    if not placed:
+    placed = {place: tally for place, tally in counts.items() if axis.value(place) is not None}
+    whole = added(list(placed.values()))
+    if not whole.n:
         return Computed(refusal=NOTHING, inputs=inputs)
-    points = [_machine_point(placed, axis)]
+    points = [_machine_point({place: tally for place, tally in placed.items() if tally.n}, axis)]
     rows = [it for it in sample.rows if axis.value(it.place(axis.columns)) is not None]
-    rows = [it for it in rows if it.machine in ("interpretable", "not_interpretable")]
+    rows = rows if is_partly_judged(whole) else comparable(rows, whole)
     notes, warning = [], ""
     if not rows:
         notes.append(sample.refusal or NO_PEOPLE)
@@ -65,10 +66,14 @@ def compute(resolved: Resolved) -> Computed:
         notes.append(UNEQUAL)
     else:
         found, warning = _corrected(rows, placed, axis)
+        if is_partly_judged(whole):
+            notes.append(partly_words(whole))
+            found, warning = found[1:], ""
         points = [*found, *points]
     resolved.progress(90)
     if left_out := len(sample.rows) - len(rows):
-        notes.append(f"{left_out:,} labels are left out: of another place, or without a yes or no of the machine.")
+        words = "1 label is" if left_out == 1 else f"{left_out:,} labels are"
+        notes.append(f"{words} left out: of another place, or not judged by the machine.")
     notes.append("The slope is of the best straight line, also where the fraction does not follow one.")
     points = [it for it in points if it is not None]
     return Computed(
@@ -138,11 +143,13 @@ def _corrected(rows: Sequence[Labelled], placed: Mapping[Place, Tally], axis: Ax
 
 
 def _others(rows: Sequence[Labelled], placed: Mapping[Place, Tally], axis: Axis) -> tuple[np.ndarray, np.ndarray]:
-    """The machine's verdicts and the covariate of all directions that people did not label, [N_u] each."""
+    """The machine's verdicts and the covariate of all directions that people did not label, [N_u] each. What is no yes
+    counts as no, whether unsure or not judged: any prediction makes a valid correction."""
     labelled = Counter((it.place(axis.columns), it.machine == "interpretable") for it in rows)
     verdicts, values, sizes = [], [], []
     for place, tally in placed.items():
-        for is_yes, n in ((True, tally.interpretable), (False, tally.not_interpretable)):
+        rest = tally.total + tally.not_judged - tally.interpretable
+        for is_yes, n in ((True, tally.interpretable), (False, rest)):
             verdicts.append(float(is_yes))
             values.append(axis.value(place))
             sizes.append(max(n - labelled[place, is_yes], 0))

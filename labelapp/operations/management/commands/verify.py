@@ -5,13 +5,14 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from labelapp.judgements.services import summaries_verify
 from labelapp.labelling.projects.redraw import samples_verify
 from labelapp.labelling.services import items_verify
+from labelapp.review.label_tallies import tallies_verify
 from labelapp.review.scores import scores_verify
 
 
 class Command(BaseCommand):
     help = (
-        "Recompute summaries, items' counts and the disagreement queue from the judgements, draw the projects' samples "
-        "again, and name what differs."
+        "Recompute summaries, items' counts, labels' tallies and the disagreement queue from the judgements, draw the "
+        "projects' samples again, and name what differs."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -19,7 +20,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         repair = options["repair"]
-        differences = summaries_verify(repair=repair) + items_verify(repair=repair) + scores_verify(repair=repair)
+        differences = summaries_verify(repair=repair) + items_verify(repair=repair) + tallies_verify(repair=repair)
+        differences += scores_verify(repair=repair)
         for line in differences:
             self.stdout.write(line)
         samples = samples_verify()
