@@ -77,8 +77,7 @@ def pairs_kept(judge: Judge, direction_ids: Sequence[int]) -> Iterator[None]:
     if judge.is_person:
         yield
         return
-    ends = _both_ends(direction_ids)
-    list(Direction.objects.select_for_update().filter(pk__in=ends).order_by("pk").values_list("pk"))
+    ends = ends_lock(direction_ids)
     rows = Judgement.objects.filter(judge=judge, current=True, direction__in=ends)
     before = pairs_of(standing(rows))
     yield
@@ -87,10 +86,16 @@ def pairs_kept(judge: Judge, direction_ids: Sequence[int]) -> Iterator[None]:
     summaries_add(judge.pk, {cell: n for cell, n in changed.items() if n})
 
 
-def _both_ends(direction_ids: Sequence[int]) -> list[int]:
+def ends_lock(direction_ids: Collection[int]) -> list[int]:
+    """Lock these directions and the other ends of their vectors; the ids of all, in the order of the locks.
+
+    Whoever locks one end of a vector before a machine's write locks both, so that no two writers wait for each other.
+    """
     same = {"matrix__directions__side": F("side"), "matrix__directions__index": F("index")}
     found = Direction.objects.filter(matrix__directions__in=direction_ids, **same)
-    return sorted(set(found.values_list("pk", flat=True)))
+    ends = sorted(set(found.values_list("pk", flat=True)))
+    list(Direction.objects.select_for_update().filter(pk__in=ends).order_by("pk").values_list("pk"))
+    return ends
 
 
 def summaries_add(judge_id: int, counts: Mapping[Cell, int]) -> None:

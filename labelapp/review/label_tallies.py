@@ -15,9 +15,9 @@ from functools import lru_cache
 from django.db import connection, transaction
 from django.db.models import Q, QuerySet
 
-from labelapp.atlas.models import Direction
 from labelapp.judgements.models import Judge, Judgement
 from labelapp.judgements.services import rows_insert
+from labelapp.judgements.summaries import ends_lock
 from labelapp.review.models import LabelTally
 from labelapp.statistics.audits import MEANING
 from labelapp.statistics.labels import label_key
@@ -30,12 +30,10 @@ Labels = Counter[tuple[str, str]]  # source and hash → directions
 def tallies_kept(direction_ids: Collection[int]) -> Iterator[None]:
     """Around a machine's judgements: what is gone and what has come is counted.
 
-    The directions are locked first, as every writer of a judgement does, so that nobody else's is counted here.
+    The directions are locked first, as a machine's write does, so that nobody else's is counted here.
     """
     ids = sorted(direction_ids)
-    for start in range(0, len(ids), BATCH):
-        locked = Direction.objects.select_for_update().filter(pk__in=ids[start : start + BATCH]).order_by("pk")
-        list(locked.values_list("pk"))
+    ends_lock(ids)
     before = _labels_on(ids)
     yield
     changes = _labels_on(ids)
