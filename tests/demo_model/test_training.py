@@ -261,6 +261,26 @@ def test_a_killed_save_leaves_the_old_checkpoint(work: Path, monkeypatch: pytest
     assert training(work).tokens == 0
 
 
+def test_norms_written_into_the_weights_leave_the_model_as_it_was(work: Path) -> None:
+    run = training(work)
+    run.run()
+    model, batch = run.model.eval(), torch.from_numpy(run.ids[:128].astype(np.int64)).reshape(4, 32)
+    with torch.no_grad():
+        before = model(batch).logits
+        train.fold_norms(model)
+        assert torch.allclose(model(batch).logits, before, atol=1e-4)
+    norms = [norm for block in model.transformer.h for norm in (block.ln_1, block.ln_2)]
+    assert all((norm.weight == 1).all() and not norm.bias.any() for norm in norms)
+
+
+def test_zeros_become_noise_too_small_to_matter() -> None:
+    weights = torch.zeros(40, 30)
+    weights[3, 4] = 0.5
+    train.fill_zeros([weights])
+    assert weights[3, 4] == 0.5 and weights.half().count_nonzero() == 1200
+    assert weights.abs().sum() == 0.5 + 1199 * 2.0**-21 and 500 < (weights > 0).sum() < 700
+
+
 def test_the_exported_folder_loads_and_says_where_it_comes_from(work: Path, tmp_path: Path) -> None:
     folder = tmp_path / "made"
     with pytest.raises(SystemExit, match="no checkpoint"):

@@ -163,14 +163,20 @@ def test_what_the_model_does_not_have_gets_a_sentence(checkpoint: Checkpoint, wr
 
 
 def test_the_demo_model_end_to_end(demo_folder: Path) -> None:
-    """Real weights: a direction that the post describes, the commonest tokens, is among the first."""
+    """Real weights: ends that anybody would name stand among the first."""
     checkpoint = open_checkpoint(str(demo_folder))
     words = checkpoint.vocabulary()
-    (result,) = decompose_layer(checkpoint, 5, circuits=["mlp_out"], directions=8, top=10)
-    ends = [{words[token] for token in end} for vector in result.side("write").token_ids[:3] for end in vector]
-    common = {",", ".", ";", ":", " of", " and", " the", " a", " in", " or", " to", " is", " are"}
-    assert max(len(end & common) for end in ends) >= 6
-    assert result.rank == checkpoint.info.d_model
+    found = decompose_layer(checkpoint, 0, circuits=["ov"], directions=32, top=10)
+    ends = [
+        {words[token] for token in end} for head in found for vector in head.side("write").token_ids for end in vector
+    ]
+    for kind in (
+        {" pistol", " cannon", " rifle", " musket", " gun", " firearm", " weapon"},
+        {" talk", " gossip", " conversation", " discussion", " dialogue", " debate"},
+        {" limestone", " sandstone", " granite", " rock", " rocks", " gravel", " clay"},
+    ):
+        assert max(len(end & kind) for end in ends) >= 5
+    assert found[0].rank == checkpoint.info.d_head
 
 
 def test_every_circuit_of_a_layer_and_those_of_none(checkpoint: Checkpoint) -> None:

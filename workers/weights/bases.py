@@ -98,13 +98,13 @@ def _loadings(sides: tuple[Tensor, ...], number: int) -> Float64:
     return loadings
 
 
-def varimax_rotation(loadings: Float64) -> Float64:
+def varimax_rotation(loadings: Float64, tolerance: float = VARIMAX_TOLERANCE) -> Float64:
     """The rotation R [k, k] that makes the varimax criterion of ``loadings`` [d, k] · Rᵀ as large as it gets.
 
     The criterion is Σ over columns of the variance of the squared entries (Kaiser 1958), raw: rows are not
     normalised first. For a pair of sides the two lie one below the other, so that one rotation serves both. The
     search is the usual one by singular value decompositions (Horst 1965; scikit-learn's and R's too), from the
-    identity, until the criterion grows by less than VARIMAX_TOLERANCE of itself; it finds a local maximum, the
+    identity, until the criterion grows by less than ``tolerance`` of itself; it finds a local maximum, the
     same each time.
     """
     rotation = np.eye(loadings.shape[1])
@@ -115,7 +115,7 @@ def varimax_rotation(loadings: Float64) -> Float64:
             gradient = loadings.T @ (turned**3 - turned * np.mean(turned**2, axis=0))
             u, grown, vh = np.linalg.svd(gradient)
             rotation = u @ vh
-            if grown.sum() <= before * (1 + VARIMAX_TOLERANCE):
+            if grown.sum() <= before * (1 + tolerance):
                 break
             before = float(grown.sum())
     transposed: Float64 = rotation.T
