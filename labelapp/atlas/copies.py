@@ -14,6 +14,7 @@ from django.http import HttpResponse
 
 from labelapp.atlas.keys import MatrixKey
 from labelapp.atlas.presentation import Column, Table, matrix_title
+from labelapp.atlas.sizes import size_text
 from labelapp.atlas.tokens import LEADING_SPACE
 
 BLOCK_NOTE = "near-equal singular values, so only the span of these directions means something"
@@ -97,7 +98,7 @@ def column_name(column: Column) -> str:
 def column_value(column: Column) -> str:
     value, unit = column.direction.singular_value, column.direction.neuron
     parts = [] if unit is None else [f"unit {unit}"]
-    return " ".join([*parts, *([] if value is None else [f"{column.value_name.symbol} {value:.2f}"])])
+    return " ".join([*parts, *([] if value is None else [f"{column.value_name.symbol} {size_text(value)}"])])
 
 
 def markdown(copy: TableCopy) -> str:

@@ -12,6 +12,7 @@ from labelapp.atlas.models import Model
 from labelapp.atlas.panels import CellValue, OverviewColour, overview_colours
 from labelapp.atlas.presentation import CIRCUIT_NAMES, HEAT_STEPS, matrix_title
 from labelapp.atlas.selectors import matrices_of
+from labelapp.atlas.sizes import size_text
 from labelapp.atlas.variants import value_name
 
 
@@ -72,7 +73,7 @@ def _top_singular_values(model: Model, variant: Variant) -> dict[int, CellValue]
         largest[circuit] = max(value, largest.get(circuit, 0.0))
     name = value_name(variant.basis).name
     return {
-        pk: CellValue(value / (largest[circuit] or 1.0), number(value), f"largest {name} {value:.4g}")
+        pk: CellValue(value / (largest[circuit] or 1.0), size_text(value), f"largest {name} {value:.4g}")
         for pk, (circuit, value) in rows.items()
     }
 
@@ -98,11 +99,6 @@ N_IMPORTED = OverviewColour(
     explanation="Each cell shows how many vectors' readouts were imported for its matrix.",
     values=_imported_counts,
 )
-
-
-def number(value: float) -> str:
-    """Three figures at most, for a small cell."""
-    return f"{value:.0f}" if value >= 99.5 else f"{value:.1f}" if value >= 9.95 else f"{value:.2f}"
 
 
 def _heads(model: Model, circuit: str) -> Sequence[int | None]:

@@ -27,6 +27,7 @@ from labelapp.atlas.selectors import (
     readout_record,
 )
 from labelapp.atlas.services import matrix_request
+from labelapp.atlas.sizes import size_text
 from labelapp.atlas.tokens import token_display
 from labelapp.atlas.variants import qk_note, value_name, variant_notes
 from labelapp.jobs.follow import job_follow
@@ -71,7 +72,7 @@ class Command(BaseCommand):
         matrix = direction.matrix
         unit = "" if direction.neuron is None else f"  hidden unit {direction.neuron}"
         name = value_name(matrix.basis).name
-        self.stdout.write(f"{direction.key}{unit}  {name} {_number(direction.singular_value)}")
+        self.stdout.write(f"{direction.key}{unit}  {name} {_size(direction.singular_value)}")
         if matrix.basis == "svd":
             self.stdout.write(
                 f"gap above {_number(direction.gap_above)}, below {_number(direction.gap_below)}; "
@@ -93,7 +94,7 @@ class Command(BaseCommand):
         self.stdout.write(f"{matrix.key}  rank {matrix.rank}, {matrix.n_vectors} vectors stored")
         if values:
             name = value_name(matrix.basis).name
-            self.stdout.write(f"{name} {_number(values[0])} to {_number(values[-1])}; all of them with --json")
+            self.stdout.write(f"{name} {_size(values[0])} to {_size(values[-1])}; all of them with --json")
         if matrix.basis == "svd":
             threshold = f"relative gap at most {matrix.model.block_threshold:.3g}"
             blocks = blocks_in_words(matrix_blocks(directions))
@@ -105,7 +106,7 @@ class Command(BaseCommand):
                 side = it.side
                 self.stdout.write(f"\n{side} side")
             place = f"{it.index}{it.sign}"
-            self.stdout.write(f"{place:>5} {_number(it.singular_value):>8}  {' '.join(first_tokens(it))}")
+            self.stdout.write(f"{place:>5} {_size(it.singular_value):>8}  {' '.join(first_tokens(it))}")
 
 
 def _found(key: str) -> Direction | Matrix:
@@ -137,3 +138,7 @@ def _vectors(found: Direction | Matrix) -> dict[str, np.ndarray]:
 
 def _number(value: float | None) -> str:
     return "none" if value is None else f"{value:.2f}"
+
+
+def _size(value: float | None) -> str:
+    return "none" if value is None else size_text(value)
