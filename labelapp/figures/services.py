@@ -16,7 +16,8 @@ from labelapp.figures.kinds import KINDS
 from labelapp.figures.kinds.base import Computed, Inputs, Kind, computed_from_json
 from labelapp.figures.models import Figure
 from labelapp.figures.query import ENDS, NONE, Query, query_from_json
-from labelapp.jobs.models import OPEN, Job
+from labelapp.jobs.models import Job
+from labelapp.jobs.selectors import job_waited_for
 from labelapp.jobs.services import job_create
 from labelapp.judgements.models import Judge, Judgement
 from labelapp.review.stamp import stamp_now
@@ -112,9 +113,7 @@ def figure_start(*, kind: Kind, query: Query, user: User) -> Job:
 
 def figure_job(kind: Kind, query: Query) -> Job | None:
     """The job that computes it now, if there is one; else the last one where that failed."""
-    jobs = Job.objects.filter(dedupe_key=job_key(kind, query)).order_by("-pk")
-    last = jobs.first()
-    return last if last is not None and (last.state in OPEN or last.error) else None
+    return job_waited_for(job_key(kind, query))
 
 
 def job_key(kind: Kind, query: Query) -> str:

@@ -58,6 +58,12 @@ def job_progress(job_id: int) -> JobProgress:
         raise Job.DoesNotExist(f"There is no job {job_id}.") from None
 
 
+def job_waited_for(dedupe_key: str) -> Job | None:
+    """The job under the key that is on its way; else the last one, where that failed."""
+    last = Job.objects.filter(dedupe_key=dedupe_key).order_by("-pk").first()
+    return last if last is not None and (last.state in OPEN or last.error) else None
+
+
 def jobs_progress(job_ids: Iterable[int]) -> dict[int, JobProgress]:
     """How far each job is, in three queries however many; unknown ids are left out."""
     jobs = Job.objects.in_bulk(list(job_ids))

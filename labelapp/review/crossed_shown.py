@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from labelapp.accounts.models import User
-from labelapp.jobs.models import OPEN, Job
+from labelapp.jobs.models import Job
+from labelapp.jobs.selectors import job_waited_for
 from labelapp.jobs.services import job_create
 from labelapp.labelling.models import Project
 from labelapp.review.crossed import Crossed, crossed_counted, crossed_keep, crossed_kept, state_now
@@ -35,8 +36,7 @@ def crossed_shown(project: Project, viewer: User | None) -> Shown:
         kept = crossed_counted(project, viewer, state)
         crossed_keep(kept)
         return Shown(Crossed(state.n_items, **kept.counts))
-    last = Job.objects.filter(dedupe_key=_job_key(project, viewer)).order_by("-pk").first()
-    job = last if last is not None and (last.state in OPEN or last.error) else None
+    job = job_waited_for(_job_key(project, viewer))
     if kept is None or kept.seats != state.seats:
         return Shown(None, job=job)
     return Shown(Crossed(state.n_items, **kept.counts), kept.counted_at, job)

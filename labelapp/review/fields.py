@@ -26,36 +26,35 @@ class IdsField(models.Field):  # type: ignore[type-arg]
         return ids_written(connection.vendor, value)
 
 
+class _Held(FieldGetDbPrepValueMixin, models.Lookup):
+    """A comparison with some ids: PostgreSQL's `operator`, elsewhere a search for each, joined by `joined`."""
+
+    operator: str
+    joined: str
+    of_none: str  # where no ids are asked for
+
+    def as_sql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper) -> tuple[str, tuple[Any, ...]]:
+        left, left_values = self.process_lhs(compiler, connection)
+        if connection.vendor == "postgresql":
+            right, right_values = self.process_rhs(compiler, connection)
+            return f"{left} {self.operator} {right}::bigint[]", (*left_values, *right_values)
+        ids: Collection[int] = self.rhs
+        parts = self.joined.join([f"instr({left}, %s) > 0"] * len(ids)) or self.of_none
+        return f"({parts})", tuple(value for pk in ids for value in (*left_values, f",{int(pk)},"))
+
+
 @IdsField.register_lookup
-class Holds(FieldGetDbPrepValueMixin, models.Lookup):
+class Holds(_Held):
     """`judges__holds=[7]`: all of these ids are among them, in the form that PostgreSQL's index serves."""
 
-    lookup_name = "holds"
-
-    def as_sql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper) -> tuple[str, tuple[Any, ...]]:
-        left, left_values = self.process_lhs(compiler, connection)
-        if connection.vendor == "postgresql":
-            right, right_values = self.process_rhs(compiler, connection)
-            return f"{left} @> {right}::bigint[]", (*left_values, *right_values)
-        ids: Collection[int] = self.rhs
-        parts = " AND ".join([f"instr({left}, %s) > 0"] * len(ids)) or "1 = 1"
-        return f"({parts})", tuple(value for pk in ids for value in (*left_values, f",{int(pk)},"))
+    lookup_name, operator, joined, of_none = "holds", "@>", " AND ", "1 = 1"
 
 
 @IdsField.register_lookup
-class HoldsAny(FieldGetDbPrepValueMixin, models.Lookup):
+class HoldsAny(_Held):
     """`labels__holds_any=[7, 9]`: at least one of these ids is among them."""
 
-    lookup_name = "holds_any"
-
-    def as_sql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper) -> tuple[str, tuple[Any, ...]]:
-        left, left_values = self.process_lhs(compiler, connection)
-        if connection.vendor == "postgresql":
-            right, right_values = self.process_rhs(compiler, connection)
-            return f"{left} && {right}::bigint[]", (*left_values, *right_values)
-        ids: Collection[int] = self.rhs
-        parts = " OR ".join([f"instr({left}, %s) > 0"] * len(ids)) or "1 = 0"
-        return f"({parts})", tuple(value for pk in ids for value in (*left_values, f",{int(pk)},"))
+    lookup_name, operator, joined, of_none = "holds_any", "&&", " OR ", "1 = 0"
 
 
 def ids_of_sql(vendor: str, expression: str) -> str:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from django.db.models import F, Sum
 
 from labelapp.accounts.models import User
-from labelapp.jobs.models import OPEN, Job
+from labelapp.jobs.models import Job
+from labelapp.jobs.selectors import job_waited_for
 from labelapp.jobs.services import job_create
 from labelapp.judgements.models import Judge, Summary
 from labelapp.judgements.rules import RULES
@@ -98,8 +99,7 @@ def answer(question: Question) -> Answer:
     kept = LabResult.objects.filter(key=question.key).first()
     if kept is not None and kept.stamp == stamp_now():
         return Answer(_lab_of(kept, question), kept.created_at)
-    last = Job.objects.filter(dedupe_key=question.job_key).order_by("-pk").first()
-    job = last if last is not None and (last.state in OPEN or last.error) else None
+    job = job_waited_for(question.job_key)
     if kept is None:
         return Answer(None, job=job)
     return Answer(_lab_of(kept, question), kept.created_at, True, job)

@@ -46,6 +46,7 @@ def comparison_page(request: SignedInRequest, slug: str) -> HttpResponse:
         "counted": counted,
         "show": show,
         "show_hidden": show_hidden,
+        "fields": _pairs(show, "0", show_hidden),
         "tables": found.tables,
         "guidelines_now": guidelines_current(project).version,
         "rows": comparison_rows(project, shown, found.verified, viewer),
@@ -74,6 +75,10 @@ def count(request: SignedInRequest, slug: str) -> HttpResponse:
 
 
 def _query(show: str, after: str, show_hidden: bool) -> str:
+    return "?" + urlencode(_pairs(show, after, show_hidden))
+
+
+def _pairs(show: str, after: str, show_hidden: bool) -> list[tuple[str, str]]:
     """The page's address holds only what differs from the default."""
     pairs = {"show": show, "after": after if after != "0" else "", "all": "1" if show_hidden else ""}
-    return "?" + urlencode({name: value for name, value in pairs.items() if value})
+    return [(name, value) for name, value in pairs.items() if value]
