@@ -1,6 +1,7 @@
 """The prompt lab: what is scored, against scikit-learn item by item; parts, exemplars, nulls, permissions, the page."""
 
 import pytest
+from django.template.defaultfilters import floatformat
 from django.urls import reverse
 from sklearn import metrics
 
@@ -228,7 +229,7 @@ def test_the_page(many, judges, owner, owner_client):
     assert '<option value="" title="both for a judge with a verifier, else labeler" selected>' in " ".join(html.split())
     found = lab(Reference(many, truth, "held_out"), sorted(judges, key=lambda it: it.pk))
     for scored in found.judges:
-        assert f"{scored.scores.accuracy.value:.3f}" in html and f"{scored.scores.kappa.value:.3f}" in html
+        assert all(floatformat(it.value, 3) in html for it in (scored.scores.accuracy, scored.scores.kappa))
     html = owner_client.get(address(many), {"part": "development", "all": "1"}).content.decode()
     assert "for tuning" in html
     for wrong in ({"set": "first@9"}, {"set": "x"}, {"part": "x"}, {"judge": "x"}, {"rule": "x"}, {"after": "x"}):

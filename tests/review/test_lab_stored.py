@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from django.template.defaultfilters import floatformat
 from django.urls import reverse
 
 from labelapp.atlas.models import Direction
@@ -94,7 +95,7 @@ def test_the_page_says_what_is_to_be_computed_and_what_is_of_earlier(many, judge
     Job.objects.update(state=State.DONE)
     html = owner_client.get(address(many), asked).content.decode()
     found = lab(Reference(many), judges)
-    assert f"{found.judges[1].scores.kappa.value:.3f}" in html and "Where they differ" in html
+    assert floatformat(found.judges[1].scores.kappa.value, 3) in html and "Where they differ" in html
     assert "Computed 20" in html and "Newer judgements" not in html
     judgement_withdraw(Judgement.objects.filter(judge=judges[0], current=True).first())
     html = owner_client.get(address(many), asked).content.decode()
