@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Sum
+from django.db.models import Count, Exists, Max, Min, OuterRef, Q, QuerySet, Subquery, Sum
 from django.db.models.expressions import RawSQL
 from django.db.models.fields.json import KT
 
@@ -141,10 +141,25 @@ class Differing:
 
 
 def judges_of_reference(reference: Reference) -> list[Judge]:
-    """The machines that judged any of its directions, newest first: one query."""
-    directions = reference.rows().order_by().values("direction")
-    said = Judgement.objects.filter(judge=OuterRef("pk"), current=True, direction__in=directions)
-    return list(Judge.objects.exclude(type=Judge.Type.PERSON).filter(Exists(said)).order_by("-pk"))
+    """The machines that judged any of its directions, newest first.
+
+    Of each machine the first such judgement is looked for: whether there is any, PostgreSQL asks of all judgements at
+    once. The least and the largest direction keep out what a machine said of another model.
+    """
+    rows = reference.rows().order_by()
+    ends = rows.aggregate(least=Min("direction"), largest=Max("direction"))
+    if ends["least"] is None:
+        return []
+    said = Judgement.objects.filter(
+        judge=OuterRef("pk"),
+        current=True,
+        direction__in=rows.values("direction"),
+        direction__gte=ends["least"],
+        direction__lte=ends["largest"],
+    )
+    first = Subquery(said.order_by().values("pk")[:1])
+    machines = Judge.objects.exclude(type=Judge.Type.PERSON).alias(said=first).filter(said__isnull=False)
+    return list(machines.order_by("-pk"))
 
 
 def is_shown(reference: Reference, viewer: User) -> bool:
