@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,8 +15,7 @@ from django.db.models import Model, Q, QuerySet
 from django.utils import timezone
 
 from labelapp.accounts.models import User
-from labelapp.atlas.models import Direction
-from labelapp.judgements.followers import followed
+from labelapp.judgements.followers import counted, followed
 from labelapp.judgements.models import (
     LABEL_LENGTH,
     VERDICTS_OF,
@@ -28,7 +28,7 @@ from labelapp.judgements.models import (
     Verification,
 )
 from labelapp.judgements.rules import Answers, verdicts_of
-from labelapp.judgements.summaries import column_of, pairs_kept, summaries_add
+from labelapp.judgements.summaries import column_of, directions_lock, ends_lock, pairs_kept, summaries_add
 from labelapp.judgements.summaries import summaries_verify as summaries_verify
 
 
@@ -79,16 +79,14 @@ def judgement_record(*, judge: Judge, source: str, draft: Draft) -> Judgement:
     Raises JudgementError where the verdict, label, kind, reason or misfits are not what they may be.
     """
     draft_check(draft, is_person=judge.is_person)
-    ids = [draft.direction_id]
-    with transaction.atomic(), followed(ids), pairs_kept(judge, ids):
-        # The direction's row is locked: of two tabs that answer at once, the second supersedes the first.
-        direction = Direction.objects.select_for_update().only("pk", "matrix_id").get(pk=draft.direction_id)
-        own = list(judgements_own(judge_id=judge.pk, source=source, direction_id=direction.pk))
+    with _writing(judge, [draft.direction_id]) as matrices:
+        # Under the direction's lock: of two tabs that answer at once, the second supersedes the first.
+        own = list(judgements_own(judge_id=judge.pk, source=source, direction_id=draft.direction_id))
         return judgement_write(
             judge_id=judge.pk,
             source=source,
             draft=draft,
-            matrix_id=direction.matrix_id,
+            matrix_id=matrices[draft.direction_id],
             standing=next((row for row in own if row.current), None),
             blind=not (judge.is_person and own),
         )
@@ -144,10 +142,8 @@ def judgements_record_new(
     for draft in drafts:
         draft_check(draft, is_person=judge.is_person)
     ids = sorted(draft.direction_id for draft in drafts)
-    with transaction.atomic(), followed(ids), pairs_kept(judge, ids):
+    with _writing(judge, ids) as matrices:
         # The same lock as a person's judgement takes: another run of this judge waits, and then sees these rows.
-        locked = Direction.objects.select_for_update().filter(pk__in=ids).order_by("pk")
-        matrices = dict(locked.values_list("pk", "matrix_id"))
         judged = set(
             Judgement.objects.filter(judge=judge, current=True, direction_id__in=ids).values_list(
                 "direction_id", flat=True
@@ -173,13 +169,13 @@ def judgement_withdraw(judgement: Judgement) -> Judgement | None:
     The caller tells the followers. Returns the withdrawal, or None where the judgement no longer stands (withdrawn
     already, or superseded).
     """
-    with transaction.atomic(), pairs_kept(judgement.judge, [judgement.direction_id]):
-        direction = Direction.objects.select_for_update().only("pk", "matrix_id").get(pk=judgement.direction_id)
+    with transaction.atomic(), _locked(judgement.judge, [judgement.direction_id]) as matrices:
+        matrix_id = matrices[judgement.direction_id]
         if not Judgement.every.filter(pk=judgement.pk, current=True).update(current=False):
             return None
-        _count(judgement.judge_id, direction.matrix_id, judgement, -1)
+        _count(judgement.judge_id, matrix_id, judgement, -1)
         withdrawal = Judgement.objects.create(
-            direction=direction,
+            direction_id=judgement.direction_id,
             judge=judgement.judge,
             source=judgement.source,
             subject=judgement.subject,
@@ -189,21 +185,20 @@ def judgement_withdraw(judgement: Judgement) -> Judgement | None:
         before = judgement.supersedes
         if before is not None:
             Judgement.every.filter(pk=before.pk).update(current=True)
-            _count(judgement.judge_id, direction.matrix_id, before, +1)
+            _count(judgement.judge_id, matrix_id, before, +1)
     return withdrawal
 
 
 def verification_record(*, judgement: Judgement, judge: Judge, answer: str) -> Verification:
     """Write a verifier's answer to a judgement's label."""
-    ids = [judgement.direction_id]
-    with transaction.atomic(), followed(ids), pairs_kept(judgement.judge, ids):
-        direction = Direction.objects.select_for_update().only("pk", "matrix_id").get(pk=judgement.direction_id)
+    with _writing(judgement.judge, [judgement.direction_id]) as matrices:
+        matrix_id = matrices[judgement.direction_id]
         current = Judgement.objects.get(pk=judgement.pk).current
         if current:
-            _count(judgement.judge_id, direction.matrix_id, judgement, -1)
+            _count(judgement.judge_id, matrix_id, judgement, -1)
         verification = Verification.objects.create(judgement=judgement, judge=judge, answer=answer)
         if current:
-            _count(judgement.judge_id, direction.matrix_id, judgement, +1)
+            _count(judgement.judge_id, matrix_id, judgement, +1)
     return verification
 
 
@@ -237,6 +232,29 @@ def draft_check(draft: Draft, *, is_person: bool) -> None:
     shown = draft.tokens_shown or 0
     if any(not 0 <= place < shown for place in draft.misfits):
         raise JudgementError(f"A misfit must be one of the {shown} tokens shown.")
+
+
+@contextmanager
+def _writing(judge: Judge, direction_ids: Sequence[int]) -> Iterator[Mapping[int, int]]:
+    """A transaction in which this judge writes on these directions; the matrix of each.
+
+    The order of locks is one for all writers: what followers lock (items), then directions.
+    """
+    with (
+        transaction.atomic(),
+        followed(judge, direction_ids),
+        _locked(judge, direction_ids) as matrices,
+        counted(judge, direction_ids),
+    ):
+        yield matrices
+
+
+@contextmanager
+def _locked(judge: Judge, direction_ids: Sequence[int]) -> Iterator[Mapping[int, int]]:
+    """Under the locks of these directions, of a machine of both ends of their vectors; the matrix of each."""
+    matrices = directions_lock(direction_ids) if judge.is_person else ends_lock(direction_ids)
+    with pairs_kept(judge, matrices):
+        yield matrices
 
 
 def _row(judge_id: int, source: str, draft: Draft) -> Judgement:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -68,17 +68,16 @@ def pairs_of(rows: Iterable[Standing]) -> Counter[Cell]:
 
 
 @contextmanager
-def pairs_kept(judge: Judge, direction_ids: Sequence[int]) -> Iterator[None]:
-    """Around a machine's write on these directions: what it changes of vectors is added to the summaries.
+def pairs_kept(judge: Judge, direction_ids: Collection[int]) -> Iterator[None]:
+    """Around a machine's write: what it changes of vectors is added to the summaries.
 
-    Locks both ends of each vector, so that of two writes, one on each end, the later sees the earlier. Of people
-    nothing is counted: several of them may judge an end, and in several projects.
+    `direction_ids` are both ends of each vector, locked (`ends_lock`), so that of two writes, one on each end, the
+    later sees the earlier. Of people nothing is counted: several may judge an end, and in several projects.
     """
     if judge.is_person:
         yield
         return
-    ends = ends_lock(direction_ids)
-    rows = Judgement.objects.filter(judge=judge, current=True, direction__in=ends)
+    rows = Judgement.objects.filter(judge=judge, current=True, direction__in=list(direction_ids))
     before = pairs_of(standing(rows))
     yield
     changed = pairs_of(standing(rows))
@@ -86,16 +85,20 @@ def pairs_kept(judge: Judge, direction_ids: Sequence[int]) -> Iterator[None]:
     summaries_add(judge.pk, {cell: n for cell, n in changed.items() if n})
 
 
-def ends_lock(direction_ids: Collection[int]) -> list[int]:
-    """Lock these directions and the other ends of their vectors; the ids of all, in the order of the locks.
+def directions_lock(direction_ids: Collection[int]) -> dict[int, int]:
+    """Lock these directions, in the order of their ids; the matrix of each."""
+    rows = Direction.objects.select_for_update().filter(pk__in=direction_ids).order_by("pk")
+    return dict(rows.values_list("pk", "matrix_id"))
+
+
+def ends_lock(direction_ids: Collection[int]) -> dict[int, int]:
+    """Lock these directions and the other ends of their vectors; the matrix of each.
 
     Whoever locks one end of a vector before a machine's write locks both, so that no two writers wait for each other.
     """
     same = {"matrix__directions__side": F("side"), "matrix__directions__index": F("index")}
     found = Direction.objects.filter(matrix__directions__in=direction_ids, **same)
-    ends = sorted(set(found.values_list("pk", flat=True)))
-    list(Direction.objects.select_for_update().filter(pk__in=ends).order_by("pk").values_list("pk"))
-    return ends
+    return directions_lock(set(found.values_list("pk", flat=True)))
 
 
 def summaries_add(judge_id: int, counts: Mapping[Cell, int]) -> None:

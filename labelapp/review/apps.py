@@ -9,7 +9,7 @@ class ReviewConfig(AppConfig):
 
     def ready(self) -> None:
         from labelapp.exchange.subjects import LISTS, SUBJECTS, register_extras
-        from labelapp.judgements.followers import register_follower
+        from labelapp.judgements.followers import register_counter, register_follower
         from labelapp.labelling.followers import ItemsFollower, register_items_follower
         from labelapp.review.exports import adjudication_extras, truth_subject, truths_exportable
         from labelapp.review.label_tallies import tallies_kept
@@ -19,7 +19,7 @@ class ReviewConfig(AppConfig):
         LISTS["truth"] = truths_exportable
         register_extras("project", adjudication_extras)
         register_follower(scores_kept)
-        register_follower(tallies_kept)  # left before what is above it, which looks its tallies up
+        register_counter(tallies_kept)
         post_migrate.connect(marks_catch_up, sender=self)
         register_items_follower(ItemsFollower(changed=scores_write, reopened=scores_follow_opening))
 

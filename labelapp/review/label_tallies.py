@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 
@@ -17,7 +17,6 @@ from django.db.models import Q, QuerySet
 
 from labelapp.judgements.models import Judge, Judgement
 from labelapp.judgements.services import rows_insert
-from labelapp.judgements.summaries import ends_lock
 from labelapp.review.models import LabelTally
 from labelapp.statistics.audits import MEANING
 from labelapp.statistics.labels import label_key
@@ -27,16 +26,15 @@ Labels = Counter[tuple[str, str]]  # source and hash → directions
 
 
 @contextmanager
-def tallies_kept(direction_ids: Collection[int]) -> Iterator[None]:
-    """Around a machine's judgements: what is gone and what has come is counted.
-
-    The directions are locked first, as a machine's write does, so that nobody else's is counted here.
-    """
+def tallies_kept(judge: Judge, direction_ids: Collection[int]) -> Iterator[None]:
+    """Around a machine's judgements, under the directions' locks: what is gone and what has come is counted."""
+    if judge.is_person:
+        yield
+        return
     ids = sorted(direction_ids)
-    ends_lock(ids)
-    before = _labels_on(ids)
+    before = _labels_on(judge, ids)
     yield
-    changes = _labels_on(ids)
+    changes = _labels_on(judge, ids)
     changes.subtract(before)
     _add(changes)
 
@@ -62,11 +60,11 @@ def tallies_verify(*, repair: bool = False) -> list[str]:
     return [f"{source}: {n} labels are not counted as they stand" for source, n in sorted(sources.items())]
 
 
-def _labels_on(ids: Collection[int]) -> Labels:
-    some = list(ids)
+def _labels_on(judge: Judge, ids: Sequence[int]) -> Labels:
     found: Labels = Counter()
-    for start in range(0, len(some), BATCH):
-        found += _counted(_said(Judgement.objects.filter(direction__in=some[start : start + BATCH])))
+    for start in range(0, len(ids), BATCH):
+        some = ids[start : start + BATCH]
+        found += _counted(_said(Judgement.objects.filter(judge=judge, direction__in=some)))
     return found
 
 

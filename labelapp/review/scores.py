@@ -21,6 +21,7 @@ from typing import Any
 from django.db import connection, transaction
 from django.db.models import OuterRef, Subquery
 
+from labelapp.judgements.models import Judge
 from labelapp.labelling.models import Item, Project
 from labelapp.review.audit_marks import marks_of, marks_write
 from labelapp.review.fields import ids_of_sql, ids_read
@@ -133,8 +134,8 @@ def scores_follow_opening(project: Project) -> None:
 
 
 @contextmanager
-def scores_kept(direction_ids: Collection[int]) -> Iterator[None]:
-    """Around a machine's judgements: the items of these directions are locked before, and weighed anew after."""
+def scores_kept(judge: Judge, direction_ids: Collection[int]) -> Iterator[None]:
+    """Around a judge's judgements: the items of these directions are locked before, and weighed anew after."""
     ids: list[int] = []
     wanted = sorted(direction_ids)
     for start in range(0, len(wanted), BATCH):
