@@ -160,12 +160,16 @@ def sentence(resolved: Resolved, points: Sequence[Point], axis: Axis) -> str:
     best = next((it for it in points if it.value is not None), None)
     if best is None:
         return ""
-    whose = {CORRECTED: "people, corrected by the machine", PERSON: "people", MACHINE: "the machine alone, uncorrected"}
+    who_says = {
+        CORRECTED: "people say, corrected by the machine",
+        PERSON: "people say",
+        MACHINE: "the machine alone says, uncorrected",
+    }
     interval = ""
     if best.low is not None and best.high is not None:
         interval = f" (95 % interval {100 * best.low:+.1f} to {100 * best.high:+.1f})"
     rule = resolved.rule.identifier if resolved.rule else ""
-    said = f"as {whose[best.source]} say; rule {rule}"
+    said = f"as {who_says[best.source]}; rule {rule}"
     return f"The fraction interpretable changes by {points_words(best.value)}{interval} {axis.unit}, {said}."
 
 
