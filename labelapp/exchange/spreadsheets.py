@@ -10,6 +10,7 @@ from typing import Any
 
 # What a spreadsheet takes for a formula, or (a tab, a return) for the way to one.
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+SIGNS = ("+", "-")  # alone they are text to every spreadsheet, and a column of signs stays one
 
 
 def csv_chunks(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[bytes]:
@@ -26,5 +27,6 @@ def csv_bytes(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
 
 
 def spreadsheet_safe(cell: Any) -> Any:
-    """Text that would be taken for a formula gets an apostrophe before it; numbers stay what they are."""
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA_STARTS) else cell
+    """Text that would be taken for a formula gets an apostrophe before it; numbers, and a sign alone, stay as is."""
+    is_formula = isinstance(cell, str) and cell.startswith(_FORMULA_STARTS) and cell not in SIGNS
+    return f"'{cell}" if is_formula else cell

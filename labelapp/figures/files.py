@@ -23,7 +23,7 @@ def plot_response(
 ) -> HttpResponse:
     """A plot in one of its forms. Raises Http404 for another one."""
     if form == "spec":
-        return JsonResponse(spec)
+        return JsonResponse(spec, headers={"Content-Disposition": f'attachment; filename="{name}.vl.json"'})
     if form == "csv":
         return _download(csv_bytes(header, rows), "text/csv; charset=utf-8", f"{name}.csv")
     if form not in DRAWN_FORMS:

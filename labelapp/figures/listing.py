@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from labelapp.figures.kinds.base import POINT_COLUMNS, Computed, Kind, Point
+from labelapp.atlas.models import Model
+from labelapp.figures.kinds.base import POINT_COLUMNS, Computed, Inputs, Kind, Point
 
 HEADS = {
     "source": "Whose word", "name": "What", "model": "Model", "circuit": "Circuit", "layer": "Layer", "index": "Index",
@@ -51,9 +52,45 @@ def table_of(kind: Kind, computed: Computed) -> Table:
     return Table(heads, rows, len(computed.points))
 
 
+SAID_OF_ALL = ("judge", "judge_digest", "unit", "project", "selection", "data")
+CSV_COLUMNS = (*POINT_COLUMNS, *SAID_OF_ALL)
+
+
 def csv_rows(computed: Computed) -> list[list[Any]]:
-    """As POINT_COLUMNS: every number as it was computed."""
-    return [["" if (it := getattr(point, name)) is None else it for name in POINT_COLUMNS] for point in computed.points]
+    """As CSV_COLUMNS: every number as it was computed, and in each row what it hangs on. A person's word hangs on no
+    machine and on none of its rules.
+    """
+    said = provenance(computed)
+    rule = computed.inputs.facts.get("rule", "")
+    rows = []
+    for point in computed.points:
+        own = {name: "" if (it := getattr(point, name)) is None else it for name in POINT_COLUMNS} | said
+        if point.source == "person":
+            own |= {"judge": "", "judge_digest": ""}
+        else:
+            own["rule"] = own["rule"] or rule
+        rows.append([own[name] for name in CSV_COLUMNS])
+    return rows
+
+
+def provenance(computed: Computed) -> dict[str, str]:
+    """What all points of a figure hang on, by SAID_OF_ALL: as it was when it was computed."""
+    facts = computed.inputs.facts
+    names = ("machine", "machine_digest", "unit", "project", "selection")
+    found = [str(facts.get(name, "")) for name in names]
+    return dict(zip(SAID_OF_ALL, [*found, computed.inputs.data_hash], strict=True))
+
+
+def census_table(inputs: Inputs) -> tuple[list[str], list[list[Any]]]:
+    """The census as a file has it: models by the name that keys and labels give them, not by a number of this
+    database.
+    """
+    if "model_id" not in inputs.census_columns:
+        return list(inputs.census_columns), [list(row) for row in inputs.census]
+    place = inputs.census_columns.index("model_id")
+    names = {pk: it.slug for pk, it in Model.objects.in_bulk({row[place] for row in inputs.census}).items()}
+    rows = [[*row[:place], names.get(row[place], row[place]), *row[place + 1 :]] for row in inputs.census]
+    return ["model" if it == "model_id" else it for it in inputs.census_columns], rows
 
 
 def _cell(column: str, point: Point) -> Cell:

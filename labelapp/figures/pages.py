@@ -21,8 +21,8 @@ from labelapp.exchange.spreadsheets import csv_bytes
 from labelapp.figures.census import EVERY_JUDGES
 from labelapp.figures.files import plot_response
 from labelapp.figures.kinds import KINDS
-from labelapp.figures.kinds.base import LABEL_COLUMNS, POINT_COLUMNS, Kind
-from labelapp.figures.listing import csv_rows, table_of
+from labelapp.figures.kinds.base import LABEL_COLUMNS, Computed, Kind
+from labelapp.figures.listing import CSV_COLUMNS, census_table, csv_rows, provenance, table_of
 from labelapp.figures.query import AXES, CONTRASTS, COVARIATES, ESTIMANDS, NONE, TRUTHS, UNITS, Query, query_parse
 from labelapp.figures.services import figure_keep, figure_start
 from labelapp.figures.shown import Shown, figure_show, projects_shown_to
@@ -59,12 +59,12 @@ def file(request: SignedInRequest, name: str, form: str) -> HttpResponse:
     shown = _shown_or_404(request, name)
     computed = shown.computed
     if computed is None or computed.refusal:
-        raise Http404("This figure is not computed, or there is nothing in it; its page says why.")
+        return _nothing_yet(request, shown)
     return plot_response(
         form,
         name=f"{name}-{shown.data_hash}",
-        spec=shown.kind.spec(computed, shown.resolved),
-        header=POINT_COLUMNS,
+        spec=_described(shown.kind.spec(computed, shown.resolved), shown.kind, computed),
+        header=CSV_COLUMNS,
         rows=csv_rows(computed),
     )
 
@@ -74,13 +74,13 @@ def inputs(request: SignedInRequest, name: str, what: str) -> HttpResponse:
     """What a figure was computed from: `census`, the machine's counts, or `labels`, people's verdicts one by one."""
     shown = _shown_or_404(request, name, with_inputs=True)
     if shown.computed is None:
-        raise Http404("This figure is not computed yet.")
+        return _nothing_yet(request, shown)
     if shown.computed.n_hidden:
         raise Http404("Parts of this figure are hidden until you have judged what is still in your queue.")
     found = shown.computed.inputs
     if what == "labels" and not shown.may_see_labels:
         raise Http404("Single verdicts are for the owner and the reviewers of the project.")
-    header, rows = (LABEL_COLUMNS, found.labels) if what == "labels" else (found.census_columns, found.census)
+    header, rows = (LABEL_COLUMNS, found.labels) if what == "labels" else census_table(found)
     headers = {"Content-Disposition": f'attachment; filename="{name}-{shown.data_hash}-{what}.csv"'}
     return HttpResponse(csv_bytes(header, rows), content_type="text/csv; charset=utf-8", headers=headers)
 
@@ -106,6 +106,22 @@ def compute(request: SignedInRequest, name: str) -> HttpResponse:
     shown = _shown_or_404(request, name)
     figure_start(kind=shown.kind, query=shown.query, user=request.user)
     return redirect(f"{_page_of(shown.kind)}?{shown.query.address}")
+
+
+def _nothing_yet(request: SignedInRequest, shown: Shown) -> HttpResponse:
+    """There is no file of it: it is to be computed first, or there is nothing in it."""
+    context = {"kind": shown.kind, "shown": shown, "page_address": f"{_page_of(shown.kind)}?{shown.query.address}"}
+    return render(request, "figures/nothing_yet.html", context, status=404)
+
+
+def _described(spec: Mapping[str, Any], kind: Kind, computed: Computed) -> dict[str, Any]:
+    """The specification with what it states, so that the file says by itself what it is."""
+    return {
+        **spec,
+        "name": kind.name,
+        "description": " ".join(it for it in (kind.question, computed.sentence) if it),
+        "usermeta": {"figure": provenance(computed) | {"rule": computed.inputs.facts.get("rule", "")}},
+    }
 
 
 def _kind(name: str) -> Kind:

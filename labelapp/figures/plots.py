@@ -56,7 +56,7 @@ def series_spec(points: Sequence[Point], *, x: str, x_title: str, unit: str) -> 
     for source in ("machine", "corrected", "person"):
         own = [it for it in shown if it.source == source]
         if own:
-            layers += _source_layers(source, own, across, up, color, several)
+            layers += _source_layers(source, own, across, up, color, _shape(shown), several)
     return _spec({"layer": layers, "resolve": {"legend": {"shape": "shared"}}})
 
 
@@ -66,6 +66,7 @@ def _source_layers(
     across: Mapping[str, Any],
     up: Mapping[str, Any],
     color: Mapping[str, Any],
+    shape: Mapping[str, Any],
     several: bool,
 ) -> list[dict[str, Any]]:
     data = {"values": values_of(points)}
@@ -85,7 +86,7 @@ def _source_layers(
             {"data": data, "mark": bar, "encoding": {"x": across, "y": low, "y2": high, "color": color, **offset}}
         )
     mark = {"type": "point", "filled": source != "person", "opacity": 1, "size": 55, "strokeWidth": 1.8}
-    encoding = {"x": across, "y": up, "color": color, "shape": _shape(), "tooltip": _tooltip(), **offset}
+    encoding = {"x": across, "y": up, "color": color, "shape": shape, "tooltip": _tooltip(), **offset}
     return [*found, {"data": data, "mark": mark, "encoding": encoding}]
 
 
@@ -122,7 +123,7 @@ def rows_spec(
         "encoding": {"x": {**across, "field": "low"}, "x2": {"field": "high"}, "y": down, **offset, **colour},
     }
     mark = {"type": "point", "filled": True, "opacity": 1, "size": 60}
-    shape = {"shape": _shape()} if any(it.source for it in shown) else {}
+    shape = {"shape": _shape(shown)} if any(it.source for it in shown) else {}
     dots = {
         "mark": mark,
         "encoding": {"x": across, "y": down, "tooltip": _tooltip(), **shape, **offset, **colour},
@@ -153,7 +154,7 @@ def places_spec(points: Sequence[Point], *, unit: str) -> dict[str, Any]:
         "encoding": {"x": across, "y": {**up, "field": "low"}, "y2": {"field": "high"}, **offset},
     }
     mark = {"type": "point", "filled": True, "opacity": 1, "size": 60}
-    dots = {"mark": mark, "encoding": {"x": across, "y": up, "shape": _shape(), "tooltip": _tooltip(), **offset}}
+    dots = {"mark": mark, "encoding": {"x": across, "y": up, "shape": _shape(shown), "tooltip": _tooltip(), **offset}}
     return {**_spec({"layer": [bar, dots]}), "data": {"values": values_of(shown)}}
 
 
@@ -240,9 +241,11 @@ def _along(title: str, points: Sequence[Point], is_difference: bool) -> dict[str
     return found
 
 
-def _shape() -> dict[str, Any]:
-    names = list(SOURCE_NAMES.values())
-    scale = {"domain": names, "range": list(SHAPES.values())}
+def _shape(points: Sequence[Point]) -> dict[str, Any]:
+    """By whose word it is; the legend lists those that are in the plot."""
+    there = {it.source for it in points}
+    sources = [it for it in SOURCE_NAMES if it in there]
+    scale = {"domain": [SOURCE_NAMES[it] for it in sources], "range": [SHAPES[it] for it in sources]}
     return {
         "field": "source",
         "type": "nominal",

@@ -7,41 +7,52 @@ holds what everybody said; who may have it is its caller's to check.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Container, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from django.db.models import Count
 from django.utils import timezone
 
-from labelapp.atlas.models import Direction
+from labelapp.atlas.models import Direction, Model
 from labelapp.autolabel.audits import AuditError, findings, source_get
 from labelapp.autolabel.models import PromptVersion
 from labelapp.autolabel.prompts import prompt_of
 from labelapp.exchange.models import Import
-from labelapp.figures.estimates import Resolved, resolve
+from labelapp.figures.census import Slice, rule_chosen
+from labelapp.figures.estimates import Resolved, control_tally, resolve
 from labelapp.figures.kinds import KINDS
-from labelapp.figures.kinds.base import Computed, Kind, design_words
-from labelapp.figures.people import Sample, sample_of
+from labelapp.figures.kinds.base import Computed, Kind
+from labelapp.figures.people import Sample, project_slice, sample_of
 from labelapp.figures.query import Query
 from labelapp.figures.report import ReportError, report
 from labelapp.judgements.models import TWO_VALUED, Judge, Judgement, Verdict
 from labelapp.judgements.rules import Rule
 from labelapp.labelling.models import Guidelines, Item, Project
+from labelapp.labelling.projects.design import (
+    ALL_OF_THEM,
+    ALLOCATIONS,
+    SIMPLE_RANDOM,
+    STRATA,
+    STRATIFIED,
+    UNCERTAINTY,
+    design_from_json,
+)
 from labelapp.review.models import Adjudication, GroundTruth
 from labelapp.review.selectors import Comparison, comparison
 from labelapp.review.truth import truths_of
 from labelapp.review.truth_rules import truth_rule_of
-from labelapp.statistics.agreement import krippendorff_alpha
 from labelapp.statistics.clusters import Share, clustered_share
 from labelapp.statistics.estimation import wilson_interval
 from workers.llm.prompts import prompt_to_yaml
 
 if TYPE_CHECKING:  # it brings scipy, which the web process starts without
     from labelapp.statistics.agreement_card import AgreementCard
+    from labelapp.statistics.crowd_card import CrowdCard
 
 FIGURES = ("estimates", "layers", "rules", "judgements")
+KIND_WORDS = {SIMPLE_RANDOM: "simple random sample", UNCERTAINTY: "sample weighted by the machine's uncertainty"}
 Progress = Callable[[str], object]
 
 
@@ -70,7 +81,8 @@ class Machine:
     n: int  # of the project's items that it judged
     prompts: Sequence[tuple[str, str]]  # name and version, and the whole of it as YAML
     card: AgreementCard
-    on_controls: Share  # its yes on the project's controls
+    on_controls: Share  # its yes on noise of the project's models, wherever it was judged
+    alpha: float | None = None  # of the offline baseline: the level that noise passes by construction
 
 
 @dataclass(frozen=True)
@@ -98,11 +110,15 @@ class Gap:
 
 @dataclass(frozen=True)
 class Drawn:
-    """One figure; `svg` is its plot, empty where there is nothing to draw."""
+    """One figure; `svg` is its plot, empty where there is nothing to draw. `of` is the machine, where there are
+    several figures of the kind, and `name` that of its file.
+    """
 
     kind: Kind
     computed: Computed
     svg: str = ""
+    of: str = ""
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -116,7 +132,7 @@ class ProjectReport:
     n_judged: int
     n_decided: int
     people: Sequence[Person]
-    people_alpha: float | None
+    people_card: CrowdCard
     people_on_controls: Share
     rubrics: Sequence[Rubric]
     machines: Sequence[Machine]
@@ -132,44 +148,54 @@ class ProjectReport:
 
 
 def project_report(
-    project: Project, *, with_names: bool = False, draw: Callable[[Mapping[str, Any]], str], progress: Progress = print
+    project: Project,
+    *,
+    judge: Judge | None = None,
+    with_names: bool = False,
+    draw: Callable[[Mapping[str, Any]], str],
+    progress: Progress = print,
 ) -> ProjectReport:
-    """Gather it; `draw` makes an SVG of a plot's specification. `progress` is told what is being done."""
+    """Gather it; `draw` makes an SVG of a plot's specification. `progress` is told what is being done.
+
+    judge: the machine of the figures; without one the usual one, and the rules of each machine with a verifier.
+    """
     progress("Counting what was judged")
     found = comparison(project)
     rows = Judgement.objects.filter(source=project.source, current=True, judge__type=Judge.Type.PERSON)
     items = Item.objects.filter(project=project)
     controls = _controls(project)
     vectors = _vectors([*found.people, *found.machines])
-    resolved = resolve(Query(project=project.slug))
+    apart = set(items.filter(exploration=True).values_list("direction_id", flat=True))  # in no estimate
+    resolved = resolve(Query(project=project.slug, judge=judge.pk if judge else 0))
     sample = sample_of(resolved.query, project, resolved.judge, resolved.rule)
     progress("Comparing people and machines")
-    machines = _machines(project, found, vectors, controls)
+    machines = _machines(project, found, vectors, apart)
     progress("Auditing the machines' labels")
     audits = _audits(project, [it.judge for it in machines])
     people_yes = {pk: said == Verdict.INTERPRETABLE for pk, said in found.human.items() if said in TWO_VALUED}
     return ProjectReport(
-        project, timezone.now(), design_words(resolved, sample), items.count(), items.filter(exploration=True).count(),
+        project, timezone.now(), design_phrase(project), items.count(), items.filter(exploration=True).count(),
         items.filter(direction__in=controls).count(), rows.values("direction").distinct().count(),
         Adjudication.objects.filter(item__project=project, current=True).count(),
-        _people(rows, with_names), people_alpha(found),
+        _people(rows, with_names), people_card(found, vectors, apart),
         _share_on({pk: said for pk, said in people_yes.items() if pk in controls}, vectors),
         _rubrics(project, rows), machines, audits,
         [(it, truth_rule_of(it.rule).says) for it in truths_of(project)],
-        _gaps([it.judge for it in machines]), _figures(resolved, draw, progress), sample,
+        _gaps([it.judge for it in machines]), _figures(resolved, [] if judge else machines, draw, progress), sample,
     )  # fmt: skip
 
 
-def people_alpha(found: Comparison) -> float | None:
-    """Krippendorff's alpha of people's yes and no, of those who judged what; None where no two judged the same."""
-    judges = sorted({opinion.judge.pk for said in found.people.values() for opinion in said})
-    said: dict[int, dict[int, str]] = {judge: {} for judge in judges}
-    for direction, opinions in found.people.items():
-        for opinion in opinions:
-            if opinion.verdict in TWO_VALUED:
-                said[opinion.judge.pk][direction] = opinion.verdict
-    directions = sorted(found.people)
-    return krippendorff_alpha([[said[judge].get(pk) for pk in directions] for judge in judges]) if judges else None
+def people_card(found: Comparison, vectors: Mapping[int, Hashable], apart: Container[int] = ()) -> CrowdCard:
+    """How people's blind yes and no agree on the directions that two of them judged; those `apart` are left out."""
+    from labelapp.statistics.crowd_card import crowd_card
+
+    said = {
+        pk: [it.verdict for it in opinions if it.blind and it.verdict in TWO_VALUED]
+        for pk, opinions in found.people.items()
+        if pk not in apart
+    }
+    yes = [verdicts.count(Verdict.INTERPRETABLE) for verdicts in said.values()]
+    return crowd_card(yes, [len(it) for it in said.values()], [vectors[pk] for pk in said])
 
 
 def _people(rows: Any, with_names: bool) -> list[Person]:
@@ -206,7 +232,7 @@ def _vectors(direction_ids: Sequence[int]) -> dict[int, Hashable]:
 
 
 def _machines(
-    project: Project, found: Comparison, vectors: Mapping[int, Hashable], controls: set[int]
+    project: Project, found: Comparison, vectors: Mapping[int, Hashable], apart: Container[int]
 ) -> list[Machine]:
     from labelapp.statistics.agreement_card import agreement_card
 
@@ -215,9 +241,13 @@ def _machines(
     for direction, opinions in found.machines.items():
         for opinion in opinions:
             judges[opinion.judge.pk] = opinion.judge
-            if opinion.verdict in TWO_VALUED:
+            if opinion.verdict in TWO_VALUED and direction not in apart:
                 said.setdefault(opinion.judge.pk, {})[direction] = opinion.verdict == Verdict.INTERPRETABLE
-    people = {pk: said_ == Verdict.INTERPRETABLE for pk, said_ in found.human.items() if said_ in TWO_VALUED}
+    people = {
+        pk: verdict == Verdict.INTERPRETABLE
+        for pk, verdict in found.human.items()
+        if verdict in TWO_VALUED and pk not in apart
+    }
     machines = []
     for pk in sorted(judges):
         told = said.get(pk, {})
@@ -228,11 +258,26 @@ def _machines(
             [vectors[it] for it in directions],
         )
         n = Judgement.objects.filter(judge=pk, current=True, direction__items__project=project).count()
-        on_controls = {it: yes for it, yes in told.items() if it in controls}
-        machines.append(
-            Machine(judges[pk], found.rules[pk], n, _prompts(judges[pk]), card, _share_on(on_controls, vectors))
-        )
+        judge, rule = judges[pk], found.rules[pk]
+        noise = control_tally(_models_of(project), judge, rule).share
+        machines.append(Machine(judge, rule, n, _prompts(judge), card, noise, control_level(judge)))
     return machines
+
+
+def _models_of(project: Project) -> Slice:
+    """What the project was drawn from; where that is not kept, all of the models that its items are of."""
+    of = project_slice(Query(), project)
+    if design_from_json(project.design) is not None:
+        return of
+    models = Model.objects.filter(pk__in=project.items.order_by().values("direction__matrix__model"))
+    slugs = tuple(sorted(it.slug for it in models))
+    return Slice(tuple(replace(it, models=slugs) for it in of.selections))
+
+
+def control_level(judge: Judge) -> float | None:
+    """The share of noise that passes by construction: the level α of the offline baseline."""
+    alpha = judge.parameters.get("alpha") if judge.type == Judge.Type.BASELINE else None
+    return float(alpha) if isinstance(alpha, int | float) else None
 
 
 def _share_on(said: Mapping[int, bool], vectors: Mapping[int, Hashable]) -> Share:
@@ -278,14 +323,46 @@ def _gaps(judges: Sequence[Judge]) -> list[Gap]:
     return gaps
 
 
-def _figures(resolved: Resolved, draw: Callable[[Mapping[str, Any]], str], progress: Progress) -> list[Drawn]:
+def _figures(
+    resolved: Resolved, machines: Sequence[Machine], draw: Callable[[Mapping[str, Any]], str], progress: Progress
+) -> list[Drawn]:
+    """One of each kind; of the rules one for each machine with a verifier, which alone has more than one."""
     drawn = []
     for kind in (KINDS[name] for name in FIGURES if name in KINDS):
         progress(f"Figure: {kind.title.lower()}")
-        computed = kind.compute(resolved)
-        has_points = any(it.value is not None for it in computed.points)
-        drawn.append(Drawn(kind, computed, draw(kind.spec(computed, resolved)) if has_points else ""))
+        verified = [it.judge for it in machines if it.rule.needs_verifier] if kind.name == "rules" else []
+        chosen: Sequence[Judge | None] = verified or [resolved.judge]
+        for judge in chosen:
+            own = resolved if judge is None else replace(resolved, judge=judge, rule=rule_chosen(judge, ""))
+            several = judge is not None and len(verified) > 1
+            computed = kind.compute(own)
+            has_points = any(it.value is not None for it in computed.points)
+            drawn.append(
+                Drawn(
+                    kind,
+                    computed,
+                    draw(kind.spec(computed, own)) if has_points else "",
+                    judge.name if judge is not None and verified else "",
+                    f"{kind.name}-{judge.pk}" if judge is not None and several else kind.name,
+                )
+            )
     return drawn
+
+
+def design_phrase(project: Project) -> str:
+    """How the items were drawn: "a simple random sample of 120 directions, seed 1"."""
+    design = design_from_json(project.design)
+    kind, n, seed = (project.design.get(it) for it in ("kind", "n", "seed"))
+    unit = "vectors" if project.ends == Project.Ends.BOTH else "directions"
+    if kind == ALL_OF_THEM:
+        return f"all {unit} of the selection, in an order drawn with seed {seed}"
+    if design is None or n is None:
+        return f"{str(kind or 'unknown').replace('_', ' ')}, seed {seed}"
+    size = f"{n:,} {unit}, seed {seed}"
+    if kind == STRATIFIED:
+        how = ALLOCATIONS[design.allocation]
+        return f"a random sample stratified by {STRATA[design.strata]} with {how} allocation, of {size}"
+    return f"a {KIND_WORDS.get(design.kind, design.kind)} of {size}"
 
 
 def gap_sentence(gap: Gap) -> str:

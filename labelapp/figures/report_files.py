@@ -21,17 +21,21 @@ from labelapp.figures.project_report import ProjectReport, gap_sentence, project
 from labelapp.figures.render import RenderError, plot_draw
 from labelapp.figures.report import ReportError
 from labelapp.figures.report_words import (
+    CELL_HEADS,
     POINT_HEADS,
     POINTS_LISTED,
+    cells_words,
     coefficient_words,
+    controls_words,
     markdown,
     methods,
+    people_words,
     point_cells,
     share_words,
 )
 from labelapp.jobs.models import Job
 from labelapp.jobs.services import job_create
-from labelapp.judgements.models import Verdict
+from labelapp.judgements.models import Judge, Verdict
 from labelapp.labelling.models import Project
 
 REPORT_TASK = "workers.tasks.export.project_report"
@@ -48,7 +52,12 @@ def project_get(slug: str) -> Project:
 
 
 def report_to_folder(
-    project: Project, folder: Path, *, with_names: bool = False, progress: Callable[[str], object] = lambda words: None
+    project: Project,
+    folder: Path,
+    *,
+    judge: Judge | None = None,
+    with_names: bool = False,
+    progress: Callable[[str], object] = lambda words: None,
 ) -> None:
     """Write the report, whole or not at all: into a folder beside the one that is wanted, which then takes its name.
 
@@ -63,7 +72,7 @@ def report_to_folder(
     except OSError as error:
         raise ReportError(f"{folder} cannot be written: {error.strerror or error}.") from error
     try:
-        _write(project_report(project, with_names=with_names, draw=_drawn, progress=progress), draft)
+        _write(project_report(project, judge=judge, with_names=with_names, draw=_drawn, progress=progress), draft)
         draft.chmod(0o755)
         draft.replace(folder)
     except OSError as error:
@@ -116,12 +125,13 @@ def report_html(found: ProjectReport) -> str:
         "people": [(it, [it.verdicts.get(verdict, 0) for verdict in verdicts]) for it in found.people],
         "machines": [
             (it, [coefficient_words(c) for c in (it.card.raw, it.card.kappa, it.card.ac1, it.card.alpha)],
-             share_words(it.on_controls))
+             controls_words(it), list(zip(CELL_HEADS, cells_words(it.card), strict=True)))
             for it in found.machines
         ],
+        "people_words": f"{people_words(found.people_card).rstrip('.')}.",
         "people_on_controls": share_words(found.people_on_controls),
         "figures": [
-            (it, _apart(it.svg, it.kind.name), [point_cells(point) for point in it.computed.points[:POINTS_LISTED]],
+            (it, _apart(it.svg, it.name), [point_cells(point) for point in it.computed.points[:POINTS_LISTED]],
              max(len(it.computed.points) - POINTS_LISTED, 0))
             for it in found.figures
         ],
@@ -136,7 +146,7 @@ def _write(found: ProjectReport, folder: Path) -> None:
     plots.mkdir()
     for drawn in found.figures:
         if drawn.svg:
-            (plots / f"{drawn.kind.name}.svg").write_text(drawn.svg, encoding="utf-8")
+            (plots / f"{drawn.name}.svg").write_text(drawn.svg, encoding="utf-8")
     (folder / TEXT).write_text("\n".join(markdown(found)) + "\n", encoding="utf-8", errors="backslashreplace")
     (folder / PAGE).write_text(report_html(found), encoding="utf-8", errors="backslashreplace")
 

@@ -3,14 +3,17 @@
 What people say of a direction is the majority of their yes and no in the project; a machine's verdict is that of its
 latest standing answer under its rule: `both` where a verifier answered any of its judgements here, else `labeler`, as
 `judgements.rules` has them. `selectors.comparison` says the same of single directions in Python.
+
+Beside the cells stand the kinds of vectors ("one end yes and yes, the other no and no"), of which there are few: from
+them intervals keep the two ends of a vector together, however many directions there are.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -22,18 +25,28 @@ from django.utils import timezone
 
 from labelapp.accounts.models import User
 from labelapp.atlas.models import Direction
-from labelapp.judgements.models import Judge, Judgement, Summary, Verification
+from labelapp.judgements.models import TWO_VALUED, Judge, Judgement, Summary, Verification
 from labelapp.judgements.rules import rule_for
 from labelapp.labelling.blindness import Blindness, directions_hidden_from, hidden_among
 from labelapp.labelling.models import Check, Item, Membership, Project
 from labelapp.review.models import CrossedCount
-from labelapp.review.tally import MISSING, Crossing, Machine, crossing_counted
+from labelapp.review.tally import MISSING, Crossing, Kinds, Machine, Pair, crossing_counted
 
 WIDEST = 1000  # rows of one reading
+COUNTED_AS = 2  # grows when other things are counted: what was kept before is then not shown
+MOST_PAIRED = 6  # machines that are set beside each other, the newest
 
 _RULED = """CASE WHEN {row}.verdict <> 'interpretable' OR NOT {has_verifier} THEN {row}.verdict
   WHEN {answer} = 'yes' THEN 'interpretable' WHEN {answer} = 'no' THEN 'not_interpretable' ELSE 'unparsed' END"""
 _ANSWER = "(SELECT v.answer FROM judgements_verification v WHERE v.judgement_id = j.id ORDER BY v.id DESC LIMIT 1)"
+
+
+def _kind(first: str, second: str) -> str:
+    """Of the ends of one vector how many are in each cell, as digits: 1001 is one yes and yes, one no and no."""
+    cells = [(one, two) for one in TWO_VALUED for two in TWO_VALUED]
+    counts = (f"CAST(count(*) FILTER (WHERE {first} = '{one}' AND {second} = '{two}') AS text)" for one, two in cells)
+    return " || ".join(counts)
+
 
 # `{hidden}` has the ids of the directions that are hidden from the viewer, each once. They are joined: of many ids the
 # database would go through the list for each direction.
@@ -69,6 +82,20 @@ WITH people AS MATERIALIZED (
   SELECT direction_id, min(CASE WHEN people = machine THEN 1 ELSE 0 END) AS agrees FROM ruled
   WHERE people IN ('interpretable', 'not_interpretable') AND machine IN ('interpretable', 'not_interpretable')
   GROUP BY direction_id
+), told AS MATERIALIZED (
+  SELECT r.judge_id, r.direction_id, d.matrix_id, d.side, d."index" AS place, r.people, r.machine
+  FROM ruled r JOIN atlas_direction d ON d.id = r.direction_id
+  WHERE NOT r.is_apart AND r.machine IN ('interpretable', 'not_interpretable')
+), newest AS (
+  SELECT DISTINCT judge_id FROM told ORDER BY judge_id DESC LIMIT {MOST_PAIRED}
+), vectors AS (
+  SELECT judge_id, {_kind("people", "machine")} AS kind FROM told
+  WHERE people IN ('interpretable', 'not_interpretable') GROUP BY judge_id, matrix_id, side, place
+), paired AS (
+  SELECT one.judge_id AS first_id, two.judge_id AS second_id, {_kind("one.machine", "two.machine")} AS kind
+  FROM told one JOIN told two ON two.direction_id = one.direction_id AND two.judge_id > one.judge_id
+  WHERE one.judge_id IN (SELECT judge_id FROM newest) AND two.judge_id IN (SELECT judge_id FROM newest)
+  GROUP BY one.judge_id, two.judge_id, one.matrix_id, one.side, one.place
 )
 SELECT 'cell', judge_id, people, machine, count(*) FROM ruled WHERE NOT is_apart GROUP BY judge_id, people, machine
 UNION ALL SELECT 'people', NULL, verdict, '', count(*) FROM human WHERE NOT is_hidden AND NOT is_apart GROUP BY verdict
@@ -77,6 +104,9 @@ UNION ALL SELECT 'judged', NULL, '', '', count(*) FROM human
 UNION ALL SELECT 'hidden', NULL, '', '', count(*) FROM human WHERE is_hidden
 UNION ALL SELECT CASE agrees WHEN 1 THEN 'agree' ELSE 'disagree' END, NULL, '', '', count(*)
 FROM compared GROUP BY agrees
+UNION ALL SELECT 'kind', judge_id, kind, '', count(*) FROM vectors GROUP BY judge_id, kind
+UNION ALL SELECT 'pair', first_id, kind, CAST(second_id AS text), count(*)
+FROM paired GROUP BY first_id, second_id, kind
 """
 
 # What machines say of the direction of x: 1 where one says yes, plus 2 where one says no. `{verified}`: the judges
@@ -130,6 +160,8 @@ class Crossed:
     verified: Sequence[int] = ()  # machine judges whose rule is that of a verifier
     people: dict[str, int] = field(default_factory=dict)  # their verdict → directions
     cells: Sequence[tuple[int, str, str, int]] = ()  # machine judge, people's verdict, the machine's, directions
+    kinds: Sequence[tuple[int, str, int]] = ()  # machine judge, kind of vector as digits, vectors
+    pairs: Sequence[tuple[int, int, str, int]] = ()  # the older and the newer machine, kind of vector, vectors
 
     @property
     def listed(self) -> dict[str, int]:
@@ -144,6 +176,15 @@ class Crossed:
             Machine(judges[pk], rule_for(has_verifier=pk in self.verified), self._crossing(pk)) for pk in sorted(judges)
         ]
 
+    @cached_property
+    def paired(self) -> list[Pair]:
+        """The machines beside each other, two and two. One query."""
+        judges = Judge.objects.in_bulk({it for first, second, *_ in self.pairs for it in (first, second)})
+        found: dict[tuple[int, int], list[tuple[str, int]]] = defaultdict(list)
+        for first, second, kind, n in self.pairs:
+            found[first, second].append((kind, n))
+        return [Pair(judges[one], judges[two], _kinds(found[one, two])) for one, two in sorted(found)]
+
     def _crossing(self, judge: int) -> Crossing:
         counts = Counter({(people, machine): n for pk, people, machine, n in self.cells if pk == judge})
         judged: Counter[str] = Counter()
@@ -152,7 +193,12 @@ class Crossed:
         for people, n in self.people.items():
             if n > judged[people]:
                 counts[people, MISSING] = n - judged[people]
-        return crossing_counted(counts)
+        return crossing_counted(counts, _kinds((kind, n) for pk, kind, n in self.kinds if pk == judge))
+
+
+def _kinds(rows: Iterable[tuple[str, int]]) -> Kinds:
+    """In a fixed order, so that the same counts have the same draws."""
+    return sorted(([int(digit) for digit in kind], n) for kind, n in rows)
 
 
 class Listed(NamedTuple):
@@ -244,7 +290,7 @@ def _counts(project: Project, viewer: User | None) -> dict[str, Any]:
     with connection.cursor() as cursor:
         cursor.execute(_COUNTED.format(hidden=hidden), [project.source, *of_hidden, project.pk])
         rows = cursor.fetchall()
-    single = {name: n for name, *_, n in rows if name not in ("cell", "people", "verified")}
+    single = {name: n for name, *_, n in rows if name in ("judged", "hidden", "agree", "disagree")}
     return {
         "n_judged": single["judged"],
         "n_hidden": single["hidden"],
@@ -253,6 +299,8 @@ def _counts(project: Project, viewer: User | None) -> dict[str, Any]:
         "verified": sorted(judge for name, judge, *_ in rows if name == "verified"),
         "people": {verdict: n for name, _, verdict, _, n in rows if name == "people"},
         "cells": [[judge, people, machine, n] for name, judge, people, machine, n in rows if name == "cell"],
+        "kinds": [[judge, kind, n] for name, judge, kind, _, n in rows if name == "kind"],
+        "pairs": [[first, int(second), kind, n] for name, first, kind, second, n in rows if name == "pair"],
     }
 
 
@@ -285,7 +333,7 @@ def state_now(project: Project, viewer: User | None) -> State:
     }
     found = one.annotate(**{name: Coalesce(Subquery(rows), 0) for name, rows in counted.items()})
     row = found.values_list(*counted).get()
-    return State(row[0], row[1], _hash(of_viewer), _hash([row, of_viewer]))
+    return State(row[0], row[1], _hash([COUNTED_AS, of_viewer]), _hash([COUNTED_AS, row, of_viewer]))
 
 
 def _hash(values: Any) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from django.db.models import Count, Exists, Max, Min, OuterRef, Q, QuerySet, Subquery, Sum
@@ -35,6 +35,8 @@ RATE = 0.05  # of controls that pass, at the operating point
 EXEMPLARS_PERCENT = 70  # of the work of a long comparison that is looking for exemplars
 ROWS_A_PAGE = 50
 TOKENS_SHOWN = 8
+NO_VERIFIER = "no verifier"
+NO_VERIFIER_SAYS = "{judge} has no verifier, so the rule {rule} says nothing of it: compare it under the rule labeler."
 LEFT_OUT = {OPEN: "unsure, unparsed or failed", MISSING: "not judged"}
 # (reference, judge) as letters, in the order of `scoring`'s columns.
 _CELLS = ((YES, YES), (YES, NO), (NO, YES), (NO, NO))
@@ -198,7 +200,13 @@ def lab(
     shown: set[int] = set()
     for place, judge in enumerate(judges):
         shown |= exemplars_among(reference, judge, _part_of(progress, place, len(judges), EXEMPLARS_PERCENT))
-    rules = {it.pk: RULES[rule] if rule else rule_for(has_verifier=_has_verifier(it)) for it in judges}
+    verified = {it.pk: _has_verifier(it) for it in judges}
+    rules = {it.pk: RULES[rule] if rule else rule_for(has_verifier=verified[it.pk]) for it in judges}
+    unruled = {
+        place: NO_VERIFIER_SAYS.format(judge=it.name, rule=rules[it.pk].name)
+        for place, it in enumerate(judges)
+        if rules[it.pk].needs_verifier and not verified[it.pk]
+    }
     names, without = {pk: it.name for pk, it in rules.items()}, sorted(shown)
     words = reference.words(names, without, _generic(reference, names))
     yes = reference.words({}, without).yes()
@@ -208,7 +216,10 @@ def lab(
     scored = []
     for place, it in enumerate(judges):
         progress(EXEMPLARS_PERCENT + (100 - EXEMPLARS_PERCENT) * (place + 1) // (len(judges) + 1))
-        scored.append(_scored(reference, it, rules[it.pk], place, kinds, every, yes))
+        found = _scored(reference, it, rules[it.pk], place, kinds, every, yes)
+        if why := unruled.get(place) or unruled.get(0):
+            found = _unruled(found, why, of_itself=place in unruled)
+        scored.append(found)
     return Lab(reference, sum(n for _, n in every), n_yes, len(shown), scored, words)
 
 
@@ -270,6 +281,21 @@ def _scored(
         _operating(judge, yes),
         _prompts(judge),
     )
+
+
+def _unruled(found: Scored, why: str, *, of_itself: bool) -> Scored:
+    """What is left where a rule needs a verifier, and the judge (or the one it is compared with) has none."""
+    from labelapp.statistics.scoring import PairedScores, judge_scores
+
+    if found.paired is not None:
+        found = replace(found, paired=PairedScores(0, 0, 0, 0, None, why=why))
+    if not of_itself:
+        return found
+    n = found.scores.n + sum(n for _, n in found.left_out)
+    none = judge_scores([], [])
+    names = ("accuracy", "precision", "recall", "kappa")
+    scores = replace(none, **{name: replace(getattr(none, name), why=why) for name in names})
+    return replace(found, scores=scores, left_out=[(NO_VERIFIER, n)])
 
 
 def _paired(kinds: Sequence[tuple[Sequence[str], int]], place: int) -> PairedScores:

@@ -33,6 +33,7 @@ from labelapp.review.lab import (
 from labelapp.review.lab_stored import Answer, Question, answer, lab_start
 from labelapp.review.models import Entry
 from labelapp.review.truth import truth_get, truths_of
+from labelapp.review.truth_drawn import disputed_words
 from labelapp.review.truth_rules import GroundTruthError
 
 SETS_OFFERED = 50
@@ -70,6 +71,7 @@ def prompt_lab(request: SignedInRequest, slug: str) -> HttpResponse:
         "offered": [(it, it in judges) for it in offered],
         "first": judges[0] if judges else None,
         "lab": found.lab,
+        "disputed": disputed_words(reference.truth) if found.lab and reference.truth else "",
         "answer": found,
         "fields": pairs,
         "hidden_words": HIDDEN_COUNT.capitalize() if is_hidden else "",

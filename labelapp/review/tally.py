@@ -4,14 +4,29 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from labelapp.judgements.models import TWO_VALUED, Judge, Verdict
 from labelapp.judgements.rules import Rule
 from labelapp.statistics.agreement import cohens_kappa, raw_agreement
 
+if TYPE_CHECKING:  # it brings scipy, which the web process starts without
+    from labelapp.statistics.agreement_card import AgreementCard
+
 TIE = "tie"
 MISSING = "not judged"
+RESAMPLES = 1000  # of a page's intervals, of which there may be twenty
+# Of each kind of vector its ends by cell (both yes, the first alone, the second alone, both no), and how many are so.
+Kinds = Sequence[tuple[Sequence[int], int]]
+
+
+def card_of(kinds: Kinds) -> AgreementCard:
+    """The agreement of two judges, its intervals over vectors."""
+    from labelapp.statistics.agreement_card import agreement_card_counted
+
+    return agreement_card_counted([cells for cells, _ in kinds], [n for _, n in kinds], resamples=RESAMPLES)
 
 
 def human_verdict(verdicts: Iterable[str]) -> str:
@@ -39,6 +54,12 @@ class Crossing:
     agreement: float | None
     kappa: float | None
     left_out: Sequence[tuple[str, int]]
+    kinds: Kinds = field(default=(), compare=False)  # of vectors; they add up to the four cells
+
+    @cached_property
+    def card(self) -> AgreementCard:
+        """The people are its first judge."""
+        return card_of(self.kinds)
 
     @property
     def n(self) -> int:
@@ -50,6 +71,19 @@ class Crossing:
         most = max(self.both_yes, self.people_yes, self.machine_yes, self.both_no, 1)
         cells = [("yes", [self.both_yes, self.people_yes]), ("no", [self.machine_yes, self.both_no])]
         return [(name, [(count, round(20 * count / most)) for count in counts]) for name, counts in cells]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two machines on the directions that both said yes or no to; the older is the first."""
+
+    first: Judge
+    second: Judge
+    kinds: Kinds
+
+    @cached_property
+    def card(self) -> AgreementCard:
+        return card_of(self.kinds)
 
 
 @dataclass(frozen=True)
@@ -66,8 +100,8 @@ def crossing(people: Mapping[int, str], machine: Mapping[int, str]) -> Crossing:
     return crossing_counted(Counter((verdict, machine.get(pk, MISSING)) for pk, verdict in people.items()))
 
 
-def crossing_counted(counts: Mapping[tuple[str, str], int]) -> Crossing:
-    """The same from how often people said the one and the machine the other."""
+def crossing_counted(counts: Mapping[tuple[str, str], int], kinds: Kinds = ()) -> Crossing:
+    """The same from how often people said the one and the machine the other; with the kinds of vectors for its card."""
     table = [[counts.get((people, machine), 0) for machine in TWO_VALUED] for people in TWO_VALUED]
     (both_yes, people_yes), (machine_yes, both_no) = table
     return Crossing(
@@ -78,6 +112,7 @@ def crossing_counted(counts: Mapping[tuple[str, str], int]) -> Crossing:
         raw_agreement(table),
         cohens_kappa(table),
         _left_out(counts),
+        kinds,
     )
 
 

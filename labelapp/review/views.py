@@ -48,6 +48,7 @@ def comparison_page(request: SignedInRequest, slug: str) -> HttpResponse:
         "show_hidden": show_hidden,
         "fields": _pairs(show, "0", show_hidden),
         "tables": found.tables,
+        "paired": found.paired,
         "guidelines_now": guidelines_current(project).version,
         "rows": comparison_rows(project, shown, found.verified, viewer),
         "n_hidden": found.n_hidden,

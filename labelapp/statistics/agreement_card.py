@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
-from labelapp.statistics.agreement import cohens_kappa, gwets_ac1, krippendorff_alpha, prevalence, raw_agreement
-from labelapp.statistics.corrected import design_effect
+from labelapp.statistics.agreement import cohens_kappa, gwets_ac1, prevalence
 from labelapp.statistics.estimation import Floats, score_bounds
-from labelapp.statistics.resampling import RESAMPLES, bootstrap, cluster_sums
+from labelapp.statistics.resampling import RESAMPLES, bootstrap_all, cluster_sums
 
 Cells = tuple[tuple[int, int], tuple[int, int]]
 NOTHING = "The two judges have no direction in common on which both said yes or no."
@@ -62,42 +62,76 @@ def agreement_card(
         raise ValueError(f"The two judges need the same items, not {len(first)} and {len(second)}.")
     places = [i for i in range(len(first)) if first[i] is not None and second[i] is not None]
     seen = sum(a is not None or b is not None for a, b in zip(first, second, strict=True))
-    groups: list[Hashable] = [clusters[i] if clusters is not None else i for i in places]
     cells = np.zeros((len(places), 4))
     for row, i in enumerate(places):
         cells[row, 2 * (not first[i]) + (not second[i])] = 1
-    counts = cells.sum(axis=0).astype(int).reshape(2, 2)
-    sums = cluster_sums(cells, groups)
+    sums = cluster_sums(cells, [clusters[i] if clusters is not None else i for i in places])
+    kinds, alike = np.unique(sums, axis=0, return_counts=True)
+    return agreement_card_counted(
+        kinds, alike, left_out=seen - len(places), confidence=confidence, resamples=resamples, seed=seed
+    )
 
-    def interval(value: float | None, statistic: Callable[[Floats], Floats]) -> Coefficient:
+
+def agreement_card_counted(
+    kinds: ArrayLike,
+    frequencies: ArrayLike,
+    *,
+    left_out: int = 0,
+    confidence: float = 0.95,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> AgreementCard:
+    """The same from counts of vectors by kind, as a database gives them: its cost does not grow with the directions.
+
+    kinds: [kinds, 4], of each kind of vector its ends by cell (yes/yes, yes/no, no/yes, no/no: the first judge says the
+    first word); frequencies: [kinds], how many vectors are of it. A multinomial draw of these counts is a bootstrap
+    over the vectors. Raises ValueError where they do not match.
+    """
+    sums, alike = np.asarray(kinds, dtype=np.float64).reshape(-1, 4), np.asarray(frequencies, dtype=np.int64)
+    if alike.shape != (len(sums),) or (sums < 0).any() or (alike < 0).any():
+        raise ValueError(f"Every kind of vector needs its four counts and its frequency: {sums.shape}, {alike.shape}.")
+    totals = (alike @ sums).astype(int)
+    counts, n = totals.reshape(2, 2), int(totals.sum())
+    values = cohens_kappa(counts), _alpha(totals), gwets_ac1(counts)
+    intervals = bootstrap_all(
+        sums, (kappas, alphas, ac1s), frequencies=alike, confidence=confidence, resamples=resamples, seed=seed
+    )
+
+    def coefficient(value: float | None, found: tuple[float, float] | str) -> Coefficient:
         if value is None:
-            return Coefficient(None, why=ONE_VALUE if len(places) else NOTHING)
-        found = bootstrap(sums, statistic, confidence=confidence, resamples=resamples, seed=seed)
+            return Coefficient(None, why=ONE_VALUE if n else NOTHING)
         return Coefficient(value, why=found) if isinstance(found, str) else Coefficient(value, *found)
 
-    alpha = krippendorff_alpha([[first[i] for i in places], [second[i] for i in places]])
-    n = len(places)
+    kappa, alpha, ac1 = (coefficient(value, found) for value, found in zip(values, intervals, strict=True))
     return AgreementCard(
         n,
-        len(set(groups)),
-        seen - n,
+        int(alike[sums.sum(axis=1) > 0].sum()),
+        left_out,
         ((int(counts[0, 0]), int(counts[0, 1])), (int(counts[1, 0]), int(counts[1, 1]))),
-        _raw(cells, groups, confidence),
-        interval(cohens_kappa(counts), kappas),
-        interval(alpha, alphas),
-        interval(gwets_ac1(counts), ac1s),
+        _raw(sums, alike, confidence),
+        kappa,
+        alpha,
+        ac1,
         prevalence(counts),
         (counts[0].sum() / n, counts[:, 0].sum() / n) if n else (None, None),
     )
 
 
-def _raw(cells: Floats, clusters: Sequence[Hashable], confidence: float) -> Coefficient:
-    share = raw_agreement(cells.sum(axis=0).reshape(2, 2))
-    if share is None:
+def _alpha(totals: NDArray[np.int64]) -> float | None:
+    value = float(alphas(totals[None].astype(np.float64))[0]) if totals.sum() else np.nan
+    return None if np.isnan(value) else value
+
+
+def _raw(sums: Floats, alike: NDArray[np.int64], confidence: float) -> Coefficient:
+    """Its design effect is `corrected.design_effect` over kinds; the variance of n items alone is n p (1 - p)."""
+    n = float(alike @ sums.sum(axis=1))
+    if not n:
         return Coefficient(None, why=NOTHING)
-    same = cells[:, 0] + cells[:, 3]
-    effective = len(same) / design_effect(same - share, np.ones(len(same)), clusters)
-    low, high = score_bounds(share, effective, confidence)
+    same = sums[:, 0] + sums[:, 3]
+    share = float(alike @ same) / n
+    together, single = float(alike @ (same - share * sums.sum(axis=1)) ** 2), n * share * (1 - share)
+    effect = max(1.0, together / single) if single > 0 else 1.0
+    low, high = score_bounds(share, n / effect, confidence)
     return Coefficient(share, float(low), float(high))
 
 

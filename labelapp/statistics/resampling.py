@@ -44,6 +44,21 @@ def bootstrap(
     columns] of totals to [resamples], NaN where it is not defined. With frequencies, [clusters], each row stands for so
     many clusters that are alike: the same draws in distribution, at the cost of the rows alone.
     """
+    return bootstrap_all(
+        sums, [statistic], frequencies=frequencies, confidence=confidence, resamples=resamples, seed=seed
+    )[0]
+
+
+def bootstrap_all(
+    sums: Floats,
+    statistics: Sequence[Callable[[Floats], Floats]],
+    *,
+    frequencies: ArrayLike | None = None,
+    confidence: float = 0.95,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> list[tuple[float, float] | str]:
+    """`bootstrap` of several statistics over the same draws."""
     if frequencies is None:
         # With few kinds of clusters (the four cells of two judges) a thousandth of the work.
         kinds, alike = np.unique(sums, axis=0, return_counts=True)
@@ -51,11 +66,16 @@ def bootstrap(
         kinds, alike = sums, np.asarray(frequencies, dtype=np.int64)
     count = int(alike.sum())
     if count < FEWEST_CLUSTERS:
-        return f"{count} clusters are too few to be drawn again: an interval needs at least {FEWEST_CLUSTERS}."
-    draws = np.random.default_rng(seed).multinomial(count, alike / count, size=resamples)
-    found = statistic(draws @ kinds)
+        why = f"{count} clusters are too few to be drawn again: an interval needs at least {FEWEST_CLUSTERS}."
+        return [why] * len(statistics)
+    draws = np.random.default_rng(seed).multinomial(count, alike / count, size=resamples) @ kinds
+    return [_percentiles(statistic(draws), confidence) for statistic in statistics]
+
+
+def _percentiles(found: Floats, confidence: float) -> tuple[float, float] | str:
+    """The interval of what was found in the resamples, NaN where it is not defined."""
     defined = found[np.isfinite(found)]
-    if len(defined) < (1 - UNDEFINED_MOST) * resamples:
+    if len(defined) < (1 - UNDEFINED_MOST) * len(found):
         return "In too many of the resamples it is not defined: there are too few of one verdict."
     low, high = np.quantile(defined, [(1 - confidence) / 2, (1 + confidence) / 2])
     if low == high:

@@ -207,3 +207,44 @@ def test_a_figure_is_saved_as_a_picture(owner_client, project, form):
     response = owner_client.get(reverse("figures:file", args=["layers", form]))
     start = {"svg": b"<svg", "png": b"\x89PNG", "pdf": b"%PDF"}[form]
     assert response.status_code == 200 and response.content.startswith(start)
+
+
+def test_every_row_says_what_it_hangs_on(owner_client, project, census):
+    """The points, counts and labels of a figure can be read without the page that they came from."""
+    found = rows(owner_client, "layers", "csv", f"?project={project.slug}&all=1")
+    data = {it["data"] for it in found}
+    assert len(data) == 1 and len(data.pop()) == 12
+    assert {(it["unit"], it["project"]) for it in found} == {("ends", project.slug)}
+    for it in found:
+        is_person = it["source"] == "person"
+        assert (it["rule"], it["judge"]) == (("", "") if is_person else ("labeler@1", "machine")), it
+        assert it["judge_digest"] == ("" if is_person else census.judge.digest)
+    counts = rows(owner_client, "layers", "census", f"?project={project.slug}&all=1")
+    labels = rows(owner_client, "layers", "labels", f"?project={project.slug}&all=1")
+    assert {it["model"] for it in counts} == {it["model"] for it in labels} == {census.model.slug}
+    assert {it["sign"] for it in labels} == {"+", "-"}
+    assert all(it["direction"] == it["vector"] + it["sign"] for it in labels)
+
+
+def test_the_specification_says_what_it_states(owner_client, project):
+    response = owner_client.get(reverse("figures:file", args=["layers", "spec"]) + f"?project={project.slug}&all=1")
+    spec = response.json()
+    data = spec["usermeta"]["figure"]["data"]
+    assert response["Content-Disposition"] == f'attachment; filename="layers-{data}.vl.json"'
+    assert "Ends interpretable by layer" in spec["description"] and KINDS["layers"].question in spec["description"]
+    assert spec["usermeta"]["figure"]["rule"] == "labeler@1" and "title" not in spec
+
+
+def test_a_file_of_what_is_to_be_computed_first_says_so(owner_client, project, monkeypatch):
+    monkeypatch.setattr("labelapp.figures.services.MOST_LABELS_AT_ONCE", 5)
+    for what in ("estimates/labels.csv", "estimates/census.csv", "estimates.svg", "estimates.spec"):
+        response = owner_client.get(f"/figures/{what}?project={project.slug}")
+        page = response.content.decode()
+        assert response.status_code == 404 and "is to be computed first" in page and "nothing here" not in page, what
+        assert 'href="/figures/?' in page and f"project={project.slug}" in page
+
+
+def test_a_legend_lists_only_whose_word_is_in_the_plot(owner_client, census):
+    spec = owner_client.get(reverse("figures:file", args=["layers", "spec"]) + "?project=none").json()
+    shapes = [it["encoding"]["shape"]["scale"] for it in spec["layer"] if "shape" in it["encoding"]]
+    assert shapes == [{"domain": ["machine"], "range": ["square"]}]

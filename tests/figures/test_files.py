@@ -11,7 +11,7 @@ from django.conf import settings
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labelapp.exchange.spreadsheets import csv_bytes, spreadsheet_safe
+from labelapp.exchange.spreadsheets import SIGNS, csv_bytes, spreadsheet_safe
 from labelapp.figures.files import file_name
 from labelapp.figures.management.commands.vega_bundle import bundle
 from labelapp.figures.render import RenderError, plot_draw
@@ -76,7 +76,7 @@ def test_text_that_would_be_a_formula(text):
     assert spreadsheet_safe(text) == "'" + text
 
 
-@pytest.mark.parametrize("cell", [-1.5, 0, None, "demo/ov.0.0/1-", "", "a=b"])
+@pytest.mark.parametrize("cell", [-1.5, 0, None, "demo/ov.0.0/1-", "", "a=b", "+", "-"])
 def test_what_is_none_stays_as_it_is(cell):
     assert spreadsheet_safe(cell) == cell
 
@@ -85,7 +85,7 @@ def test_what_is_none_stays_as_it_is(cell):
 def test_no_cell_ever_begins_like_a_formula(rows):
     text = csv_bytes(["a"], rows).decode("utf-8")
     for row in csv.reader(io.StringIO(text.replace("\x00", "")), strict=False):
-        assert not any(cell.startswith(("=", "+", "-", "@", "\t")) for cell in row)
+        assert not any(cell.startswith(("=", "+", "-", "@", "\t")) and cell not in SIGNS for cell in row)
 
 
 def test_a_key_as_a_files_name():

@@ -3,24 +3,31 @@
 import io
 import re
 import zipfile
+from html import unescape as html_unescape
 
 import pytest
 from django.core.management import CommandError, call_command
 from django.urls import reverse
 
+from labelapp.atlas.models import Direction
 from labelapp.figures import report_files
 from labelapp.figures.estimates import estimates
-from labelapp.figures.project_report import Gap, gap_sentence
+from labelapp.figures.project_report import Gap, gap_sentence, project_report
 from labelapp.figures.query import Query
 from labelapp.figures.report import ReportError
 from labelapp.figures.report_files import report_to_folder
+from labelapp.figures.report_words import controls_words
 from labelapp.figures.words import percent
 from labelapp.jobs.models import Job, State
+from labelapp.judgements.models import Judgement
+from labelapp.judgements.services import judge_ensure, verification_record
 from labelapp.labelling.models import Membership, Project
 from labelapp.review.selectors import comparison
 from labelapp.review.truth import truth_freeze
 from labelapp.review.truth_rules import truth_rule
-from tests.figures.conftest import Census
+from labelapp.statistics.repeats import nominal_alpha
+from tests.factories import DirectionFactory, MatrixFactory, machine_says
+from tests.figures.conftest import NO, YES, Census
 from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.django_db
@@ -58,10 +65,60 @@ def test_the_numbers_are_those_of_the_pages(project, owner, quick, tmp_path):
         assert percent(recommended.value) in page and f"{100 * recommended.low:.1f} to" in page
         assert truth.content_hash in page and "person 1" in page and "owner" not in page
         assert "2 people judged 120 items blind" in page
+        assert "drawn (a simple random sample of 120 directions, seed 1)" in page
     assert re.search(r"<td>person 2</td>.*?<td class=\"num\">40</td>", html, re.S)
     assert (folder / "figures" / "estimates.svg").read_text() == PLOT
     # Several plots stand in one page: their ids are apart.
     assert 'id="estimates-c1"' in html and "url(#layers-c1)" in html
+
+
+def test_agreement_is_whole(project, quick, tmp_path):
+    """Of people among themselves and beside the machine: n, cells, every coefficient with its interval, prevalence."""
+    found = project_report(project, draw=lambda spec: PLOT, progress=lambda words: None)
+    people, (machine,) = found.people_card, found.machines
+    said = dict(comparison(project).people)
+    both = [[it.verdict == "interpretable" for it in opinions] for opinions in said.values() if len(opinions) == 2]
+    assert (people.n, people.verdicts, people.left_out) == (40, 80, 80)
+    assert people.raw.value == pytest.approx(sum(a == b for a, b in both) / 40)
+    assert people.alpha.value == pytest.approx(nominal_alpha(both))
+    assert people.prevalence == pytest.approx(sum(map(sum, both)) / 80)
+    report_to_folder(project, tmp_path / "whole")
+    for name in ("report.html", "report.md"):
+        page = html_unescape((tmp_path / "whole" / name).read_text())
+        assert "40 items that two people or more judged blind, with 80 verdicts in all" in page
+        for it in (people.raw, people.alpha, people.ac1, machine.card.raw, machine.card.kappa, machine.card.ac1):
+            assert f"{it.value:.2f} (95 % interval {it.low:.2f} to {it.high:.2f})" in page
+        assert f"the prevalence of yes is {people.prevalence:.2f}" in page
+        assert "{:.2f}, {:.2f}".format(*machine.card.yes_shares) in page
+        assert "5 % by construction" in page, "of the offline baseline, which judged no control"
+        for row in machine.card.table:
+            assert all(re.search(rf"[>|] ?{n} ?[<|]", page) for n in row)
+        assert "tiny tiny MLP-in" not in page and "tiny MLP-in, machine" in page
+
+
+def test_a_machines_controls_are_those_of_the_models_wherever_they_were_judged(census, project):
+    """None of the project's items is a control; the machine says yes to 3 of 16 ends of noise elsewhere."""
+    noise = MatrixFactory(model=census.model, circuit="mlp_in", head=None, layer=0, address="noise", control="gaussian")
+    ends = [DirectionFactory(matrix=noise, side="read", index=index, sign=sign) for index in range(8) for sign in "+-"]
+    census.machine_says({it.pk: YES if place < 3 else NO for place, it in enumerate(ends)})
+    (machine,) = project_report(project, draw=lambda spec: PLOT, progress=lambda words: None).machines
+    assert (machine.on_controls.yes, machine.on_controls.n, machine.on_controls.clusters) == (3, 16, 8)
+    assert controls_words(machine).startswith("3 of 16, 18.8 % (95 % interval")
+
+
+def test_the_rules_of_every_machine_with_a_verifier(census, project, tmp_path, quick):
+    verifier = judge_ensure(type="prompt", name="verifier", parameters={"verifier": 1})
+    for name in ("one", "two"):
+        judge = machine_says(dict.fromkeys(Direction.objects.all(), YES), name=name, type="prompt")
+        for row in Judgement.objects.filter(judge=judge):
+            verification_record(judgement=row, judge=verifier, answer="yes")
+    found = project_report(project, draw=lambda spec: PLOT, progress=lambda words: None)
+    assert [it.of for it in found.figures if it.kind.name == "rules"] == ["one", "two"]
+    assert len({it.name for it in found.figures}) == len(found.figures)
+    call_command("report", "--project", project.slug, "--judge", "machine", "--out", str(tmp_path / "r"))
+    assert (tmp_path / "r" / "figures" / "rules.svg").exists()
+    with pytest.raises(CommandError, match="There is no machine judge 'nobody'"):
+        call_command("report", "--project", project.slug, "--judge", "nobody", "--out", str(tmp_path / "x"))
 
 
 def test_names_only_where_they_are_asked_for(project, quick, tmp_path):
@@ -74,7 +131,11 @@ def test_an_empty_project_has_a_report_too(census, owner, quick, tmp_path):
     project = census.project(owner, n=10, judged=0)
     report_to_folder(project, tmp_path / "empty")
     html = (tmp_path / "empty" / "report.html").read_text()
-    assert "Nobody has judged anything in this project yet." in html and "is not defined: no two judged" in html
+    assert "Nobody has judged anything in this project yet." in html and "is not defined: no two people" in html
+    text = (tmp_path / "empty" / "report.md").read_text()
+    assert "Nobody has judged any of them yet" in html and "0 people" not in html + text
+    for heading in re.findall(r"^## (.*)\n+(?=## |\Z)", text, re.M):
+        raise AssertionError(f"nothing stands below {heading!r}")
 
 
 def test_it_is_whole_or_not_there(project, quick, tmp_path, monkeypatch):
@@ -122,7 +183,6 @@ def test_the_gap_between_the_posts_rule_and_the_released_arrays():
 
 
 def test_imported_labels_state_the_gap(db, owner, tmp_path, quick):
-    from labelapp.atlas.models import Direction
     from labelapp.exchange.imports import labels_import, labels_read
     from labelapp.labelling.projects.services import project_create
     from tests.exchange.released_files import pairs_write

@@ -4,10 +4,12 @@ The formulas are ppi-python's, statsmodels' and a few lines of numpy; the files 
 """
 
 import io
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from django.conf import settings
 
 from tests.figures.conftest import Census
 
@@ -83,3 +85,21 @@ def test_the_figure_by_layer_from_counts_and_labels(saved):
         high = beta.ppf(1 - tail, mean * nu + shift, (1 - mean) * nu - shift)
         stated = stated.loc["corrected"]
         assert (stated["value"], stated["low"], stated["high"]) == pytest.approx((value, low, high), abs=1e-9)
+
+
+def test_the_documented_snippet(owner, owner_client, tmp_path, monkeypatch):
+    """As it stands in docs/figures.md, both ends of each vector among the labels."""
+    project = Census(layers=3, vectors=20).project(owner, n=100)
+    for name in ("census", "labels"):
+        content = owner_client.get(f"/figures/layers/{name}.csv?project={project.slug}").content
+        (tmp_path / f"layers-{name}.csv").write_bytes(content)
+    points = owner_client.get(f"/figures/layers.csv?project={project.slug}").content
+    points = pd.read_csv(io.BytesIO(points)).set_index(["source", "model", "layer"])["value"]
+    text = (Path(settings.BASE_DIR) / "docs" / "figures.md").read_text(encoding="utf-8")
+    snippet = text.split("```python\n")[1].split("```")[0]
+    monkeypatch.chdir(tmp_path)
+    found = {}
+    exec(snippet, found)
+    assert set(found["labels"]["sign"]) == {"+", "-"}
+    for name, source in (("machine", "machine"), ("people", "person")):
+        assert found[name].to_dict() == pytest.approx(points[source].to_dict())

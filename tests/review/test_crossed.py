@@ -1,9 +1,11 @@
 """The comparison counted in SQL, against the same worked out in Python over all that stands."""
 
 import random
+from itertools import combinations
 
 import pytest
 from django.db import connection
+from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
@@ -19,6 +21,7 @@ from labelapp.review.crossed import crossed, listed
 from labelapp.review.models import CrossedCount
 from labelapp.review.selectors import Comparison, comparison
 from labelapp.review.services import adjudicate
+from labelapp.statistics.agreement_card import agreement_card
 from tests.factories import DirectionFactory, cast_project, drawn, machine_says, overlap_set
 
 pytestmark = pytest.mark.django_db
@@ -48,6 +51,7 @@ def assert_same(project, user):
     apart = set(project.items.filter(exploration=True).values_list("direction_id", flat=True))
     assert (ours.n_items, ours.n_judged, ours.n_hidden) == (project.items.count(), len(found.people), len(hidden))
     assert ours.tables == without(found, hidden | apart).tables
+    assert_cards(without(found, hidden | apart), ours)
     for show, wanted in WANTED.items():
         expected = listed_in_python(found, wanted, hidden)
         assert ours.listed[show] == len(expected), show
@@ -57,6 +61,30 @@ def assert_same(project, user):
             assert rows == [(pk, pk in apart) for pk in behind[:4]], (show, after)
             assert [it.direction_id for it in listed(project, user, ours.verified, show, after=after, n=999)] == behind
     return found, ours
+
+
+def assert_cards(found, ours):
+    """Agreement by the function of single items, with the vector of each: the same coefficients and the same draws."""
+    vectors = {pk: tuple(it) for pk, *it in Direction.objects.values_list("pk", "matrix_id", "side", "index")}
+    said = {}
+    for pk, opinions in found.machines.items():
+        for it in opinions:
+            said.setdefault(it.judge.pk, {})[pk] = {YES: True, NO: False}.get(it.verdict)
+    people = {pk: {YES: True, NO: False}.get(verdict) for pk, verdict in found.human.items()}
+
+    def card(first, second):
+        both = sorted(pk for pk in first.keys() & second.keys() if None not in (first[pk], second[pk]))
+        return agreement_card(
+            [first[pk] for pk in both], [second[pk] for pk in both], [vectors[pk] for pk in both], resamples=1000
+        )
+
+    for machine in ours.tables:
+        assert machine.crossing.card == card(people, said[machine.judge.pk])
+        assert machine.crossing.card.n == machine.crossing.n
+    expected = {pair: card(*(said[pk] for pk in pair)) for pair in combinations(sorted(said)[-6:], 2)}
+    assert {(it.first.pk, it.second.pk): it.card for it in ours.paired} == {
+        pair: it for pair, it in expected.items() if it.n
+    }
 
 
 def muddle(seed, project, others, people):
@@ -96,6 +124,8 @@ def muddle(seed, project, others, people):
 @pytest.mark.parametrize("seed", range(4))
 def test_random_projects_are_counted_and_listed_as_in_python(seed, owner, reviewer, annotator, make_user):
     project = cast_project(owner, reviewer, annotator, make_user("viewer"), n=24, overlap=2)
+    # Both ends of twelve vectors, which intervals keep together.
+    Direction.objects.filter(items__project=project, index__gte=12).update(index=F("index") - 12, sign="-")
     third = make_user("third")
     Membership.objects.create(project=project, user=third, role="annotator")
     ids = sorted(project.items.values_list("direction_id", flat=True))
@@ -107,6 +137,8 @@ def test_random_projects_are_counted_and_listed_as_in_python(seed, owner, review
     another = project_create(name="Another", owner=owner, directions=among(ids[6:15]), guidelines="Judge.", seed=3)
     muddle(seed, project, [elsewhere, another], [owner, reviewer, annotator, third])
     found, ours = assert_same(project, None)
+    assert any(max(cells) == 2 or sum(cells) == 2 for it in ours.tables for cells, _ in it.crossing.kinds)
+    assert len(ours.paired) == 3
     assert len(ours.tables) == 3 and len(ours.verified) == 2 and ours.agree and ours.disagree
     hidden = [assert_same(project, user)[1].n_hidden for user in (owner, reviewer)]
     assert all(hidden) and max(hidden) < len(found.people), "some are hidden, and some are not"

@@ -17,6 +17,7 @@ from labelapp.judgements.services import Draft, judge_ensure, judge_of_user, jud
 from labelapp.review.lab import Reference, differing, judges_of_reference, lab
 from labelapp.review.models import Adjudication
 from labelapp.review.truth import truth_freeze
+from labelapp.review.truth_drawn import disputed_words
 from labelapp.review.truth_rules import truth_rule
 from labelapp.statistics.contrasts import paired_judges
 from tests.factories import DirectionFactory, MatrixFactory
@@ -261,3 +262,40 @@ def test_the_number_of_queries_does_not_grow(many, judges, owner_client, django_
     owner_client.get(address(many), {"all": "1"})
     with django_assert_max_num_queries(32):
         owner_client.get(address(many), {"all": "1"})
+
+
+def test_a_judge_without_a_verifier_has_no_score_under_a_verifiers_rule(many, judges, owner_client):
+    """Not even on its labeler's no alone, and it says why; nor is anybody compared with it."""
+    for rule in ("verifier", "both"):
+        first, second = lab(Reference(many), list(judges), rule).judges
+        assert first.scores.n == 0 and first.left_out == [("no verifier", 60)]
+        assert first.scores.accuracy.why == first.scores.kappa.why == second.paired.why
+        assert first.scores.accuracy.why.startswith(f"{judges[0].name} has no verifier, so the rule {rule}")
+        assert second.scores.n > 40
+    second, first = lab(Reference(many), list(reversed(judges)), "both").judges
+    assert first.paired.difference is None and "has no verifier" in first.paired.why
+    asked = {"judge": [it.pk for it in judges], "set": "", "all": "1", "rule": "verifier"}
+    html = owner_client.get(address(many), asked).content.decode()
+    assert "has no verifier" in html and "no direction in common" not in html
+
+
+def test_a_set_of_disputed_items_says_that_it_is_no_sample(many, judges, owner, owner_client):
+    def page_of(truth):
+        return owner_client.get(address(many), {"set": str(truth), "part": "all", "all": "1"}).content.decode()
+
+    whole = truth_freeze(project=many, name="whole", rule=truth_rule("adjudicated"), user=owner).truth
+    assert disputed_words(whole) == "" and "is no sample" not in page_of(whole)
+    undecided = list(Adjudication.objects.order_by("-pk").values_list("pk", flat=True)[:25])
+    Adjudication.objects.filter(pk__in=undecided).update(current=False)
+    part = truth_freeze(project=many, name="part", rule=truth_rule("adjudicated"), user=owner).truth
+    assert "35 of its 35 entries were decided" in disputed_words(part)
+    assert "35 of the 60 items that the project drew are in it" in disputed_words(part)
+    assert "on which people agreed" not in disputed_words(part) and "part@1 is no sample" in page_of(part)
+
+
+def test_a_small_p_is_not_nought(many, judges, owner_client, monkeypatch):
+    from labelapp.statistics import scoring
+
+    monkeypatch.setattr(scoring, "_sign_test", lambda first, second: 3e-7)
+    html = owner_client.get(address(many), {"set": "", "all": "1"}).content.decode()
+    assert html.count("&lt; 0.0001") == 2 and "0.0000" not in html

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labelapp.statistics.agreement import cohens_kappa, gwets_ac1, krippendorff_alpha
-from labelapp.statistics.agreement_card import ac1s, agreement_card, alphas, kappas
+from labelapp.statistics.agreement_card import ac1s, agreement_card, agreement_card_counted, alphas, kappas
 from labelapp.statistics.estimation import wilson_interval
 from tests.statistics.released import released, simulated_humans
 
@@ -82,3 +82,20 @@ def test_refusals_are_sentences():
     assert perfect.kappa.value == 1 and perfect.kappa.low is None and "resampling cannot say" in perfect.kappa.why
     with pytest.raises(ValueError, match="same items"):
         agreement_card([True], [True, False])
+
+
+def test_from_counts_of_vectors_it_is_the_same_card():
+    """A database counts kinds of vectors; the draws are those over the directions one by one."""
+    rng = np.random.default_rng(8)
+    first = rng.random(240) < 0.55
+    second = np.where(rng.random(240) < 0.75, first, ~first)
+    vectors = [it // 2 if it < 160 else it for it in range(240)]
+    ends = {}
+    for vector, a, b in zip(vectors, first, second, strict=True):
+        ends.setdefault(vector, [0, 0, 0, 0])[2 * (not a) + (not b)] += 1
+    kinds, alike = np.unique(list(ends.values()), axis=0, return_counts=True)
+    assert agreement_card_counted(kinds, alike) == agreement_card(first.tolist(), second.tolist(), vectors)
+    million = agreement_card_counted(kinds, alike * 10_000)
+    assert million.n == 2_400_000 and million.kappa.high - million.kappa.low < 0.005
+    with pytest.raises(ValueError, match="its frequency"):
+        agreement_card_counted([[1, 0, 0, 0]], [1, 2])

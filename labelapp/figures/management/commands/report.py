@@ -21,7 +21,8 @@ class Command(BaseCommand):
         parser.add_argument(
             "--judge",
             default="",
-            help="a machine judge's name or number (default: that of the last imported labels, else the last to judge)",
+            help="a machine judge's name or number (default: that of the last imported labels, else the last to judge)"
+            "; with --project the machine of its figures",
         )
         parser.add_argument("--source", default="", help="only what came from it, like run:3 or import:1")
         parser.add_argument("--json", action="store_true", help="counts by slice and audit, as one JSON object")
@@ -47,12 +48,13 @@ class Command(BaseCommand):
     def _project(self, options: dict[str, Any]) -> None:
         if not options["project"] or not options["out"]:
             raise CommandError("A project's report wants both --project and --out, the folder to write it into.")
-        if options["judge"] or options["source"] or options["json"]:
-            raise CommandError("--judge, --source and --json are of the report on a judge; leave them out.")
+        if options["source"] or options["json"]:
+            raise CommandError("--source and --json are of the report on a judge; leave them out.")
         try:
             report_to_folder(
                 project_get(options["project"]),
                 options["out"],
+                judge=judge_reported(options["judge"]) if options["judge"] else None,
                 with_names=options["names"],
                 progress=lambda words: self.stderr.write(f"{words} …"),
             )
