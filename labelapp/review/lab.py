@@ -36,7 +36,8 @@ EXEMPLARS_PERCENT = 70  # of the work of a long comparison that is looking for e
 ROWS_A_PAGE = 50
 TOKENS_SHOWN = 8
 NO_VERIFIER = "no verifier"
-NO_VERIFIER_SAYS = "{judge} has no verifier, so the rule {rule} says nothing of it: compare it under the rule labeler."
+OWN_VERIFIER_MISSES = "This judge has no verifier, and the rule {rule} needs one."
+OTHER_VERIFIER_MISSES = "The judge compared with has no verifier, and the rule {rule} needs one."
 LEFT_OUT = {OPEN: "unsure, unparsed or failed", MISSING: "not judged"}
 # (reference, judge) as letters, in the order of `scoring`'s columns.
 _CELLS = ((YES, YES), (YES, NO), (NO, YES), (NO, NO))
@@ -202,11 +203,7 @@ def lab(
         shown |= exemplars_among(reference, judge, _part_of(progress, place, len(judges), EXEMPLARS_PERCENT))
     verified = {it.pk: _has_verifier(it) for it in judges}
     rules = {it.pk: RULES[rule] if rule else rule_for(has_verifier=verified[it.pk]) for it in judges}
-    unruled = {
-        place: NO_VERIFIER_SAYS.format(judge=it.name, rule=rules[it.pk].name)
-        for place, it in enumerate(judges)
-        if rules[it.pk].needs_verifier and not verified[it.pk]
-    }
+    unruled = [rules[it.pk].needs_verifier and not verified[it.pk] for it in judges]
     names, without = {pk: it.name for pk, it in rules.items()}, sorted(shown)
     words = reference.words(names, without, _generic(reference, names))
     yes = reference.words({}, without).yes()
@@ -217,8 +214,8 @@ def lab(
     for place, it in enumerate(judges):
         progress(EXEMPLARS_PERCENT + (100 - EXEMPLARS_PERCENT) * (place + 1) // (len(judges) + 1))
         found = _scored(reference, it, rules[it.pk], place, kinds, every, yes)
-        if why := unruled.get(place) or unruled.get(0):
-            found = _unruled(found, why, of_itself=place in unruled)
+        if unruled[place] or unruled[0]:
+            found = _unruled(found, of_itself=unruled[place])
         scored.append(found)
     return Lab(reference, sum(n for _, n in every), n_yes, len(shown), scored, words)
 
@@ -283,10 +280,11 @@ def _scored(
     )
 
 
-def _unruled(found: Scored, why: str, *, of_itself: bool) -> Scored:
+def _unruled(found: Scored, *, of_itself: bool) -> Scored:
     """What is left where a rule needs a verifier, and the judge (or the one it is compared with) has none."""
     from labelapp.statistics.scoring import PairedScores, judge_scores
 
+    why = (OWN_VERIFIER_MISSES if of_itself else OTHER_VERIFIER_MISSES).format(rule=found.rule.name)
     if found.paired is not None:
         found = replace(found, paired=PairedScores(0, 0, 0, 0, None, why=why))
     if not of_itself:
