@@ -198,7 +198,7 @@ class Crossed:
 
 def _kinds(rows: Iterable[tuple[str, int]]) -> Kinds:
     """In a fixed order, so that the same counts have the same draws."""
-    return sorted(([int(digit) for digit in kind], n) for kind, n in rows)
+    return tuple(sorted((tuple(int(digit) for digit in kind), n) for kind, n in rows))
 
 
 class Listed(NamedTuple):

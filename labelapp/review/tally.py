@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 from labelapp.judgements.models import TWO_VALUED, Judge, Verdict
@@ -19,9 +19,10 @@ TIE = "tie"
 MISSING = "not judged"
 RESAMPLES = 1000  # of a page's intervals, of which there may be twenty
 # Of each kind of vector its ends by cell (both yes, the first alone, the second alone, both no), and how many are so.
-Kinds = Sequence[tuple[Sequence[int], int]]
+Kinds = tuple[tuple[tuple[int, ...], int], ...]
 
 
+@lru_cache(maxsize=256)  # some 10 ms each; the same counts are shown again and again
 def card_of(kinds: Kinds) -> AgreementCard:
     """The agreement of two judges, its intervals over vectors."""
     from labelapp.statistics.agreement_card import agreement_card_counted

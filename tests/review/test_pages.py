@@ -1,6 +1,7 @@
 """The comparison: who may open it, what stands beside what, under which rule, and in how many queries."""
 
 import pytest
+from django.template.defaultfilters import floatformat
 from django.urls import reverse
 
 from labelapp.judgements.models import Judgement
@@ -201,3 +202,24 @@ def test_the_table_counts_nothing_that_is_hidden(project, owner, annotator, owne
     assert (machine.crossing.both_yes, machine.crossing.machine_yes) == (1, 0)
     assert page_of(owner_client, project).count(">1</td>") == 1
     assert page_of(owner_client, project, all="1").count(">1</td>") == 2
+
+
+def test_the_comparison_has_whole_agreement_cards(owner, owner_client):
+    """Of people beside each machine, and of the two machines: n, cells, coefficients with intervals, prevalence."""
+    project = cast_project(owner, n=24)
+    ones = directions(project)
+    judge(project, owner, [YES if n % 3 else NO for n in range(24)])
+    machine_says({it: YES if n % 4 else NO for n, it in enumerate(ones)}, name="one")
+    machine_says({it: YES if n % 5 else NO for n, it in enumerate(ones)}, name="two")
+    tables = crossed(project, owner)
+    cards = [*(it.crossing.card for it in tables.tables), *(it.card for it in tables.paired)]
+    assert len(cards) == 3
+    html = page_of(owner_client, project)
+    for card in cards:
+        assert card.n == card.clusters == 24
+        for it in (card.raw, card.kappa, card.ac1):
+            assert it.low < it.value < it.high
+            assert f"{floatformat(it.low, 2)} to {floatformat(it.high, 2)}" in html
+        assert f"{floatformat(card.yes_shares[0], 2)}, {floatformat(card.yes_shares[1], 2)}" in html
+        assert f"prevalence {floatformat(card.prevalence, 2)}" in " ".join(html.split())
+    assert "Machines beside each other" in html and "24 vectors" in html
