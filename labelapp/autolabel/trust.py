@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.db.models import Exists, OuterRef, Q
 
@@ -23,7 +23,10 @@ from labelapp.judgements.rules import RULES, Answers, rule_for, verdicts_of
 from labelapp.judgements.visibility import HIDDEN_COUNT, count_is_shown
 from labelapp.statistics.clusters import Share, clustered_share
 from labelapp.statistics.detection import Detection, detection
-from labelapp.statistics.reliability import agreement, label_agreement
+from labelapp.statistics.reliability import label_agreement
+
+if TYPE_CHECKING:
+    from labelapp.statistics.agreement_card import Coefficient
 
 Purpose = Run.Purpose
 NOTHING = "Nothing is comparable, so there is no figure."
@@ -126,24 +129,34 @@ def _again(run: Run, purpose: Run.Purpose, again: Run | None, seen: _Seen) -> Se
 
 
 def _verdict_rows(pairs: Sequence[tuple[Said, Said]], rule: str) -> list[Row]:
+    from labelapp.statistics.agreement_card import agreement_card  # with scipy, which the web starts without
+
     both = [(_answer(first), _answer(second)) for first, second in pairs]
     said = [
         (a, b, first.vector)
         for first, second in both
         if (a := first.says(rule)) is not None and (b := second.says(rule)) is not None
     ]
-    found = agreement([a for a, _, _ in said], [b for _, b, _ in said], [vector for *_, vector in said])
+    vectors = [vector for *_, vector in said]
+    card = agreement_card([a for a, _, _ in said], [b for _, b, _ in said], vectors)
+    same = clustered_share([a == b for a, b, _ in said], vectors)
     left_out = len(pairs) - len(said)
     note = f"{left_out} unparsed in one of the two, left out" if left_out else ""
-    kappa_note = "" if found.kappa is not None else "Not defined: both times the same one thing was said throughout."
-    if found.kappa is not None and found.kappa_low is None:
-        kappa_note = "No interval: its variance is 0 here."
     name = f"{RULES[rule].identifier}"
     return [
-        _share_row(f"Same verdict, rule {name}", found.share, "directions", note),
-        Row(f"Cohen's kappa, rule {name}", "kappa", len(said), "directions", found.kappa, found.kappa_low,
-            found.kappa_high, kappa_note if said else NOTHING),
+        _share_row(f"Same verdict, rule {name}", same, "directions", note),
+        _coefficient_row(f"Cohen's kappa, rule {name}", card.n, card.kappa),
+        _coefficient_row(f"Gwet's AC1, rule {name}", card.n, card.ac1),
+        Row(f"Prevalence of yes over both times, rule {name}", "share", card.n, "directions", card.prevalence,
+            note="" if card.n else NOTHING),
     ]  # fmt: skip
+
+
+def _coefficient_row(name: str, n: int, found: Coefficient) -> Row:
+    why = found.why if n else NOTHING
+    if n and found.value is None:
+        why = "Not defined: both times the same one thing was said throughout."
+    return Row(name, "kappa", n, "directions", found.value, found.low, found.high, why)
 
 
 def _label_rows(pairs: Sequence[tuple[Said, Said]]) -> list[Row]:

@@ -75,6 +75,10 @@ def test_the_same_calls_again_are_asked_and_compared(llm, prompts):
     assert (same.n, same.value) == (19, pytest.approx(17 / 19)) and same.low < 17 / 19 < same.high
     assert "1 unparsed" in same.note
     assert rows["Cohen's kappa, rule labeler@1"].value == 0, "the first time it always said yes"
+    yes = 36 / 38
+    by_chance = 2 * yes * (1 - yes)
+    assert rows["Gwet's AC1, rule labeler@1"].value == pytest.approx((17 / 19 - by_chance) / (1 - by_chance))
+    assert rows["Prevalence of yes over both times, rule labeler@1"].value == pytest.approx(yes)
     assert rows["The very same label"].n == 17
     assert measured(run, Purpose.REPEAT).options["sample"] == 2
 
