@@ -58,6 +58,8 @@ def compute(resolved: Resolved) -> Computed:
         OVER_VECTORS,
         "A conclusion holds where the whole interval lies on its side, and is open where it does not.",
     ]
+    if why := control_line(replace(resolved, rule=rules[0]), Sample()).estimate.why:
+        notes.append(f"Nothing is set against noise. {why}")
     if len(rules) == 1:
         notes.append("This judge has one rule: without a verifier there is nothing to combine.")
     extra = {"conclusions": conclusions(points), "rules": [it.identifier for it in rules]}
