@@ -53,8 +53,8 @@ NO_CONTROLS_OF_PEOPLE = (
     "A project's selection may name controls."
 )
 NO_VECTOR_RATE = (
-    "By construction the machine calls an end of noise interpretable at its level, and the two ends of a vector depend on "
-    "each other, so nobody knows how often noise passes as a vector. Judge controls: ./tea manage decompose MODEL "
+    "By construction the machine calls an end of noise interpretable at its level, and the two ends of a vector depend "
+    "on each other, so nobody knows how often noise passes as a vector. Judge controls: ./tea manage decompose MODEL "
     "--control gaussian, then run this judge over them."
 )
 CALIBRATED = (

@@ -31,8 +31,8 @@ ROGAN_GLADEN = "Rogan-Gladen"
 ONE_VERDICT = "The calibration set has only one of the two verdicts, so one error rate is unknown."
 TOO_FEW = "The formula needs at least 2 labels."
 BELOW = (
-    "Below 0: the machine says yes here more seldom than its false positives on the calibration set alone would make it, "
-    "so it does not err here as it did there."
+    "Below 0: the machine says yes here more seldom than its false positives on the calibration set alone would make "
+    "it, so it does not err here as it did there."
 )
 ABOVE = (
     "Above 1: the machine says yes here more often than it would if all were interpretable, by its rates on the "

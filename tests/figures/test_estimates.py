@@ -309,6 +309,15 @@ def test_vectors_need_a_project_that_draws_vectors(owner, census):
     assert either.census.total == 80 and either.census.interpretable > both.census.interpretable
 
 
+def test_the_sentence_names_vectors_by_their_ends(owner, census):
+    query = Query(project="none", judge=census.judge.pk)
+    said = {unit: KINDS["estimates"].compute(resolve(query.change(unit=unit))).sentence for unit in ("either", "both")}
+    assert (
+        said["either"].startswith("Of 80 vectors (") and "% have an interpretable end (95 % interval" in said["either"]
+    )
+    assert "% have both ends interpretable (95 % interval" in said["both"]
+
+
 def test_layers_as_a_sample_need_ten(owner):
     few = Census(layers=4, signs="+")
     found = estimates(query_of(few.project(owner, n=60), estimand="layers"))

@@ -8,6 +8,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.urls import reverse
 
+from labelapp.atlas.models import Direction
 from labelapp.figures import report_files
 from labelapp.figures.estimates import estimates
 from labelapp.figures.project_report import Gap, gap_sentence
@@ -17,6 +18,7 @@ from labelapp.figures.report_files import report_to_folder
 from labelapp.figures.words import percent
 from labelapp.jobs.models import Job, State
 from labelapp.labelling.models import Membership, Project
+from labelapp.labelling.projects.services import project_create
 from labelapp.review.selectors import comparison
 from labelapp.review.truth import truth_freeze
 from labelapp.review.truth_rules import truth_rule
@@ -62,6 +64,17 @@ def test_the_numbers_are_those_of_the_pages(project, owner, quick, tmp_path):
     assert (folder / "figures" / "estimates.svg").read_text() == PLOT
     # Several plots stand in one page: their ids are apart.
     assert 'id="estimates-c1"' in html and "url(#layers-c1)" in html
+
+
+def test_a_report_on_a_project_without_a_selection_says_of_what_its_figure_is(census, owner, quick, tmp_path):
+    project = project_create(name="Old", owner=owner, directions=Direction.objects.all(), guidelines="Judge.", n=40)
+    for item in project.items.all():
+        census.person_says(project, item.direction_id, owner)
+    report_to_folder(project, tmp_path / "report")
+    for name in ("report.html", "report.md"):
+        methods = (tmp_path / "report" / name).read_text().partition("Who judged")[0]
+        assert "Of the 40 ends that people judged in Old" in methods and "keeps no selection" in methods
+        assert "this census" not in methods
 
 
 def test_names_only_where_they_are_asked_for(project, quick, tmp_path):

@@ -18,7 +18,7 @@ from labelapp.figures.people import Labelled, Sample
 from labelapp.judgements.tables import Tally
 from labelapp.statistics.estimation import Estimate
 
-VERSION = 2  # of how figures are computed; part of the data's hash
+VERSION = 3  # of how figures are computed; part of the data's hash
 LABEL_COLUMNS = (
     "direction",
     "vector",

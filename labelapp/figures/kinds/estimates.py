@@ -52,8 +52,8 @@ def sentence(found: Estimates) -> str:
     says = f"{percent(it.value)} {are}{interval_words(it)}"
     if found.is_of_the_judged_alone:
         return (
-            f"Of the {found.n_labels:,} {unit} that people judged in {found.resolved.project} ({query.words}) {says}, as "
-            f"people say ({TRUTHS[query.truth]}); estimand: what this project drew, of which nobody can say what it "
+            f"Of the {found.n_labels:,} {unit} that people judged in {found.resolved.project} ({query.words}) {says}, "
+            f"as people say ({TRUTHS[query.truth]}); estimand: what this project drew, of which nobody can say what it "
             f"stands for; estimator: {it.method}."
         )
     return f"Of {_counted(found, unit)} {says}, as {_who_says(found)}; {_hangs_on(found)}."
