@@ -183,7 +183,7 @@ def test_what_is_to_be_judged_blind_stays_hidden(owner, annotator, annotator_cli
 def test_what_is_calibrated_is_hidden_with_the_machines_share(owner, annotator, annotator_client, owner_client, census):
     """A Rogan-Gladen estimate is the machine's share in other words."""
     there = Census(name="there", seed=3)
-    Membership.objects.create(project=there.project(owner, name="There"), user=annotator, role="viewer")
+    Membership.objects.create(project=there.project(owner, n=160, name="There"), user=annotator, role="viewer")
     query = "?project=none&calibration=there&model=tiny"
     assert "corrected by its errors in There" in html(owner_client, "estimates", query)
     assert "corrected by its errors in There" in html(annotator_client, "estimates", query)

@@ -111,6 +111,7 @@ class Computed:
     def as_json(self) -> dict[str, Any]:
         """Without what it was computed from, which is stored beside it."""
         return {
+            "version": VERSION,
             "points": [[getattr(it, name) for name in _STORED] for it in self.points],
             "sentence": self.sentence,
             "notes": list(self.notes),

@@ -11,7 +11,7 @@ from labelapp.figures.census import direction_answers
 from labelapp.figures.estimates import PERSON, Resolved
 from labelapp.figures.kinds.base import Computed, Kind, Point, inputs_of
 from labelapp.figures.people import sample_of
-from labelapp.figures.query import TRUTHS
+from labelapp.figures.query import ENDS, TRUTHS
 from labelapp.labelling.machine import Said
 from labelapp.labelling.models import Item
 
@@ -31,7 +31,8 @@ def compute(resolved: Resolved) -> Computed:
 
     if resolved.project is None or resolved.judge is None or resolved.rule is None:
         return Computed(refusal=NO_PROJECT)
-    sample = sample_of(resolved.query, resolved.project, resolved.judge, resolved.rule)
+    query = resolved.query.change(unit=ENDS)  # a confidence is of an end
+    sample = sample_of(query, resolved.project, resolved.judge, resolved.rule)
     inputs = inputs_of(resolved, (), {}, sample)
     if not sample.rows:
         return Computed(refusal=sample.refusal, inputs=inputs)
