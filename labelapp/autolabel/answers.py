@@ -10,7 +10,7 @@ from typing import Any
 from django.db.models import QuerySet
 
 from labelapp.atlas.keys import Variant
-from labelapp.judgements.models import Judgement, Verdict, Verification
+from labelapp.judgements.models import Judgement, Verdict, Verification, verifier_named
 from labelapp.judgements.rules import Answers, verdicts_of
 from labelapp.statistics.audits import Record
 
@@ -28,10 +28,12 @@ class Answered:
     layer: int | None
     index: int
     record: Record
+    has_verifier: bool = False  # the judge, which may have asked it about labels alone
 
     def verdicts(self) -> dict[str, Verdict]:
         """Under each rule that applies."""
-        return verdicts_of(Answers(self.record.verdict, self.record.label, self.record.verification or None))
+        verification = self.record.verification or None
+        return verdicts_of(Answers(self.record.verdict, self.record.label, verification, self.has_verifier))
 
 
 def answers_standing(judgements: QuerySet[Judgement]) -> Iterator[Answered]:
@@ -48,15 +50,17 @@ def answers_standing(judgements: QuerySet[Judgement]) -> Iterator[Answered]:
         "direction__matrix__preprocessing", "direction__matrix__basis", "direction__matrix__basis_seed",
         "direction__matrix__control", "direction__matrix__control_seed", "direction__matrix__layer",
         "direction__index", "verdict", "label", "evidence", "tokens_shown", "direction__tokens",
+        "judge__parameters",
     )  # fmt: skip
     stream: Iterator[Any] = rows.iterator(chunk_size=CHUNK)
     while chunk := list(islice(stream, CHUNK)):
         checked = Verification.objects.filter(judgement__in=[row[0] for row in chunk]).order_by("pk")
         verifications = dict(checked.values_list("judgement_id", "answer"))
         for row in chunk:
-            pk, direction, model, circuit, *variant, layer, index, verdict, label, evidence, shown, tokens = row
+            pk, direction, model, circuit, *variant, layer, index, verdict, label, evidence, shown, tokens, asked = row
             answer = evidence.get("answer", "")
             record = Record(
                 tokens[:shown], verdict, label, answer if isinstance(answer, str) else "", verifications.get(pk, "")
             )
-            yield Answered(pk, direction, model, f"{circuit}{Variant(*variant)}", layer, index, record)
+            circuit = f"{circuit}{Variant(*variant)}"
+            yield Answered(pk, direction, model, circuit, layer, index, record, verifier_named(asked))

@@ -131,7 +131,8 @@ def _again(run: Run, purpose: Run.Purpose, again: Run | None, seen: _Seen) -> Se
 def _verdict_rows(pairs: Sequence[tuple[Said, Said]], rule: str) -> list[Row]:
     from labelapp.statistics.agreement_card import agreement_card  # with scipy, which the web starts without
 
-    both = [(_answer(first), _answer(second)) for first, second in pairs]
+    checked = RULES[rule].needs_verifier
+    both = [(_answer(first, checked), _answer(second, checked)) for first, second in pairs]
     said = [
         (a, b, first.vector)
         for first, second in both
@@ -235,7 +236,7 @@ def _contrasts(run: Run, purpose: Run.Purpose, asked: Run | None, seen: _Seen) -
                        run=asked)  # fmt: skip
     rule = rule_for(has_verifier=bool(run.verifier_id)).name
     directions = [
-        Answer((matrix, side, index), verdicts_of(Answers(verdict, label, verification or None)))
+        Answer((matrix, side, index), verdicts_of(Answers(verdict, label, verification or None, bool(run.verifier_id))))
         for _, matrix, side, index, verdict, label, verification in own
     ]
     rows = [_rate("svd", directions, rule), *(_rate(kind, kinds.get(kind, ()), rule) for kind in CONTRASTS)]
@@ -248,7 +249,7 @@ def _judged(run: Run, place: Place, which: Q, kind: str, seen: _Seen) -> dict[st
     columns = ("direction_id", *VECTOR, f"direction__matrix__{kind}", "verdict", "label", "verifications__answer")
     # By direction: a judgement with two verifications comes twice, and the later one counts.
     found = {
-        pk: (name, Answer((matrix, side, index), verdicts_of(Answers(verdict, label, answer))))
+        pk: (name, Answer((matrix, side, index), verdicts_of(Answers(verdict, label, answer, bool(run.verifier_id)))))
         for pk, matrix, side, index, name, verdict, label, answer in rows.order_by(
             "pk", "verifications__pk"
         ).values_list(*columns)
@@ -306,8 +307,9 @@ def _detection_row(name: str, tokens: Sequence[tuple[Vector, bool, bool, bool]],
 # Words
 
 
-def _answer(said: Said) -> Answer:
-    return Answer(said.vector, verdicts_of(Answers(said.verdict, said.label, said.verification or None)))
+def _answer(said: Said, has_verifier: bool) -> Answer:
+    answers = Answers(said.verdict, said.label, said.verification or None, has_verifier)
+    return Answer(said.vector, verdicts_of(answers))
 
 
 def _share_row(name: str, found: Share, of: str, note: str = "") -> Row:

@@ -199,8 +199,8 @@ def _answers(of: Slice, judge: Judge, rule: Rule, by: Sequence[str]) -> list[tup
     found = []
     for row in rows.values_list(*columns, *said).annotate(n=Count("pk")):
         verdict, answer, *label = row[len(by) : -1]
-        answers = Answers(verdict, label[0] if label else "", answer or None)
-        if answers.verification is not None or not rule.needs_verifier:
+        answers = Answers(verdict, label[0] if label else "", answer or None, judge.has_verifier)
+        if rule.applies(answers):
             found.append((tuple(row[: len(by)]), str(rule.verdict(answers)), row[-1]))
     return found
 
@@ -228,8 +228,11 @@ def _pairs(of: Slice, judge: Judge, rule: Rule, by: Sequence[str]) -> list[tuple
     for row in rows.values_list(*(f"direction__{name}" for name in by), *said).annotate(n=Count("pk")):
         verdict, answer, other_verdict, other_answer, *labels = row[len(by) : -1]
         label, other_label = labels or ("", "")
-        ends = (Answers(verdict, label, answer or None), Answers(other_verdict, other_label, other_answer or None))
-        if not rule.needs_verifier or all(it.verification is not None for it in ends):
+        ends = (
+            Answers(verdict, label, answer or None, judge.has_verifier),
+            Answers(other_verdict, other_label, other_answer or None, judge.has_verifier),
+        )
+        if all(map(rule.applies, ends)):
             first, second = (str(rule.verdict(it)) for it in ends)
             found.append((tuple(row[: len(by)]), (first, second), row[-1]))
     return found

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from labelapp.figures.calibrated import Calibration, calibration_of
 from labelapp.figures.census import (
     LAYER,
     MODEL,
@@ -29,6 +30,7 @@ from labelapp.judgements.models import Judge, Verdict
 from labelapp.judgements.rules import Rule
 from labelapp.judgements.tables import Tally
 from labelapp.labelling.models import Project
+from labelapp.labelling.projects.design import design_from_json
 from labelapp.statistics.estimation import Estimate, human_only
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 
 PERSON, MACHINE, CORRECTED = "person", "machine", "corrected"
 MACHINE_ONLY = "machine alone"
+FEWEST_LABELS = 10  # `statistics.fraction.MINIMUM`, which brings scipy
 MOST_LEFT = 0.05
 """Of a census may be without the machine's answer, and it still corrects people's labels there."""
 PARTLY = (
@@ -49,6 +52,15 @@ NO_CONTROLS_OF_PEOPLE = (
     "No control was mixed among the items, so nobody knows how often these people see meaning in noise. "
     "A project's selection may name controls."
 )
+NO_VECTOR_RATE = (
+    "By construction the machine calls an end of noise interpretable at its level, and the two ends of a vector depend "
+    "on each other, so nobody knows how often noise passes as a vector. Judge controls: ./tea manage decompose MODEL "
+    "--control gaussian, then run this judge over them."
+)
+CALIBRATED = (
+    "No label of people is of these directions; those of {project} say how often the machine errs (Rogan-Gladen)."
+)
+OF_THIS_CENSUS = "Rogan and Gladen's estimate is of this census: choose it as the estimand."
 NO_CONTROLS_OF_MACHINE = (
     "The machine has judged no control of this selection, so nobody knows how often it sees meaning in noise. "
     "Decompose controls, and run the judge over them."
@@ -89,6 +101,27 @@ class Estimates:
     net: Line
     correlation: float | None = None
     notes: Sequence[str] = field(default_factory=list)
+    calibration: Calibration | None = None  # labels of another project, where one is named
+
+    @property
+    def is_calibrated(self) -> bool:
+        """Whether what is claimed is the machine's word, corrected by its errors elsewhere."""
+        return self.recommended.source == CORRECTED and not self.sample.rows
+
+    @property
+    def is_of_the_judged_alone(self) -> bool:
+        """Whether people stand alone, and nobody knows which census their sample stands for."""
+        return self.recommended.source == PERSON and not self.sample.knows_census
+
+    @property
+    def is_of_a_census(self) -> bool:
+        """Whether the figure is of all that its selection names: not where the machine speaks of a part, or beside a
+        project that keeps no selection.
+        """
+        if self.recommended.source != MACHINE:
+            return True
+        project = self.resolved.project
+        return not self.census.not_judged and (project is None or design_from_json(project.design) is not None)
 
     @property
     def census(self) -> Tally:
@@ -127,18 +160,36 @@ def estimates_of(resolved: Resolved) -> Estimates:
     sample = sample_of(query, resolved.project, judge, rule) if resolved.project else Sample()
     whole = added(list(counts.values()))
     machine = Line(MACHINE, machine_estimate(query, whole, counts))
-    control = control_line(resolved, sample)
+    calibration = calibration_of(query, judge, rule) if judge and rule else None
     if not sample.rows:
-        why = sample.refusal if resolved.project else "No project is chosen, so no person's verdict takes part."
-        net = Line(MACHINE, net_estimate(machine.estimate, control.estimate))
-        return Estimates(resolved, counts, sample, machine, why, [], control, net, notes=partly_notes(whole))
-    return _with_people(resolved, sample, counts, machine, control)
+        return _without_people(resolved, sample, counts, machine, calibration)
+    return _with_people(resolved, sample, counts, machine, calibration)
+
+
+def _without_people(
+    resolved: Resolved, sample: Sample, counts: Mapping[Place, Tally], machine: Line, calibration: Calibration | None
+) -> Estimates:
+    """The machine's word, corrected by its errors elsewhere if these are known."""
+    whole = added(list(counts.values()))
+    why = sample.refusal if resolved.project else "No project is chosen, so no person's verdict takes part."
+    elsewhere = [calibrated_line(resolved.query, whole, calibration)] if calibration else []
+    recommended, lines, noise = machine, elsewhere, sample
+    if calibration and can_be_claimed(elsewhere[0].estimate):
+        recommended, lines, noise = elsewhere[0], [machine], calibration.sample
+        why = CALIBRATED.format(project=calibration.project.name)
+    control = control_line(resolved, noise)
+    net = Line(recommended.source, net_estimate(recommended.estimate, control.estimate))
+    notes = partly_notes(whole)
+    return Estimates(
+        resolved, counts, sample, recommended, why, lines, control, net, notes=notes, calibration=calibration
+    )
 
 
 def _with_people(
-    resolved: Resolved, sample: Sample, counts: Mapping[Place, Tally], machine: Line, control: Line
+    resolved: Resolved, sample: Sample, counts: Mapping[Place, Tally], machine: Line, calibration: Calibration | None
 ) -> Estimates:
     query, whole = resolved.query, added(list(counts.values()))
+    control = control_line(resolved, sample)
     is_comparable = whole.n and sample.knows_census
     rows = comparable(sample.rows, whole) if is_comparable else []
     notes = partly_notes(whole)
@@ -163,11 +214,10 @@ def _with_people(
         others += [Line(_source(it), it) for it in found.others]
         if found.n < 10:
             others.append(person)
-    others += _from_elsewhere(query, whole, resolved)
-    net = net_estimate(recommended.estimate, control.estimate)
-    return Estimates(
-        resolved, counts, sample, recommended, why, others, control, Line(recommended.source, net), correlation, notes
-    )
+    if calibration and whole.n:
+        others.append(calibrated_line(query, whole, calibration))
+    net = Line(recommended.source, net_estimate(recommended.estimate, control.estimate))
+    return Estimates(resolved, counts, sample, recommended, why, others, control, net, correlation, notes, calibration)
 
 
 def comparable(rows: Sequence[Labelled], whole: Tally) -> list[Labelled]:
@@ -249,7 +299,10 @@ def machine_estimate(query: Query, whole: Tally, counts: Mapping[Place, Tally] |
 
 
 def control_line(resolved: Resolved, sample: Sample) -> Line:
-    """How often noise passes: people's rate where people take part, else the machine's, measured or by construction."""
+    """How often noise passes: people's rate where people take part, else the machine's, measured or by construction.
+
+    By construction only ends pass at the level: of vectors it is as often as the two ends of noise go together.
+    """
     judge, rule, query = resolved.judge, resolved.rule, resolved.query
     if sample.rows:
         if not sample.controls:
@@ -261,6 +314,8 @@ def control_line(resolved: Resolved, sample: Sample) -> Line:
     if noise.n:
         return Line(MACHINE, machine_estimate(query.change(estimand=CENSUS), noise))
     alpha = judge.parameters.get("alpha") if judge.type == Judge.Type.BASELINE else None
+    if isinstance(alpha, int | float) and query.unit != ENDS:
+        return Line(MACHINE, Estimate("controls, machine", 0, why=NO_VECTOR_RATE))
     if isinstance(alpha, int | float):
         return Line(MACHINE, Estimate("controls, by construction", 0, float(alpha), float(alpha), float(alpha)))
     return Line(MACHINE, Estimate("controls, machine", 0, why=NO_CONTROLS_OF_MACHINE))
@@ -312,28 +367,27 @@ def _over_layers(rows: Sequence[Labelled], counts: Mapping[Place, Tally], sample
     return Line(CORRECTED, found), found.why or why
 
 
-def _from_elsewhere(query: Query, whole: Tally, resolved: Resolved) -> list[Line]:
+def calibrated_line(query: Query, whole: Tally, calibration: Calibration) -> Line:
     """Rogan and Gladen's estimate, where another project calibrates the machine."""
-    from labelapp.statistics.clusters import clustered_share
     from labelapp.statistics.weighting import ROGAN_GLADEN, rogan_gladen_over
 
-    if not query.calibration or query.calibration in (NONE, query.project) or not whole.n:
-        return []
-    project = Project.objects.filter(slug=query.calibration).first()
-    if project is None or resolved.judge is None or resolved.rule is None:
-        return []
-    if is_partly_judged(whole):
-        return [Line(CORRECTED, Estimate(ROGAN_GLADEN, 0, why=partly_words(whole)))]
-    rows = sample_of(Query(truth=query.truth), project, resolved.judge, resolved.rule).rows
-    told = [it for it in rows if code(it.machine) in (0, 1)]
-    right = {
-        human: clustered_share(
-            [code(it.machine) == int(human) for it in told if it.human is human],
-            [it.vector for it in told if it.human is human],
-        )
-        for human in (True, False)
-    }
-    return [Line(CORRECTED, rogan_gladen_over(whole.share, right[True], right[False]))]
+    n, refusal = calibration.n, calibration.sample.refusal
+    if not whole.n:
+        refusal = NO_VERDICT
+    elif query.estimand != CENSUS:
+        refusal = OF_THIS_CENSUS
+    elif is_partly_judged(whole):
+        refusal = partly_words(whole)
+    elif not refusal and n < FEWEST_LABELS:
+        refusal = TOO_FEW.format(n=n, least=FEWEST_LABELS)
+    if refusal:
+        return Line(CORRECTED, Estimate(ROGAN_GLADEN, n, why=refusal))
+    return Line(CORRECTED, rogan_gladen_over(whole.share, calibration.sensitivity, calibration.specificity))
+
+
+def can_be_claimed(estimate: Estimate) -> bool:
+    """Whether a Rogan-Gladen estimate is a share, with its interval."""
+    return estimate.value is not None and 0 <= estimate.value <= 1 and estimate.low is not None
 
 
 def _source(estimate: Estimate) -> str:

@@ -18,6 +18,7 @@ from labelapp.figures.remembered import remembered
 from labelapp.judgements.visibility import count_is_shown
 
 FINEST = (MODEL, CIRCUIT, LAYER)
+ROGAN_GLADEN = "Rogan-Gladen"  # `statistics.weighting`, which brings scipy
 Place = tuple[Any, ...]
 
 
@@ -47,6 +48,8 @@ def hidden_taken(computed: Computed, kind: Kind, resolved: Resolved, viewer: Use
         return _at(point, hidden.of_machine if point.source == "machine" else hidden.of_people)
 
     def is_shown(point: Point) -> bool:
+        if point.method == ROGAN_GLADEN:  # the machine's share can be computed from it
+            return all(map(is_shown, of_machine))
         counted = point.n + point.left_out
         if not counted or not count_is_shown(counted, hidden_in(point)):
             return not counted
@@ -56,6 +59,7 @@ def hidden_taken(computed: Computed, kind: Kind, resolved: Resolved, viewer: Use
         within = [it for place, it in hidden.rest.items() if _holds(point, kind.by, place)]
         return count_is_shown(sum(n for n, _ in within), sum(n for _, n in within))
 
+    of_machine = [it for it in computed.points if it.source == "machine"]
     lost = [it for it in computed.points if not is_shown(it)]
     return computed.hide(is_shown, count_is_shown(sum(it.n for it in lost), sum(map(hidden_in, lost))))
 

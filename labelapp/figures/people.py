@@ -160,11 +160,11 @@ def _machine_verdicts(of: Slice, project: Project, judge: Judge, rule: Rule) -> 
     """Of the directions that people judged in the project, its controls too."""
     rows = direction_answers(of.of_variant(controls=()), judge)
     rows = rows.filter(direction__in=_judged(project))
-    return {
-        direction: str(rule.verdict(Answers(verdict, label, answer)))
+    said = {
+        direction: Answers(verdict, label, answer, judge.has_verifier)
         for direction, verdict, label, answer in rows.values_list("direction_id", "verdict", "label", "answer")
-        if answer is not None or not rule.needs_verifier
     }
+    return {direction: str(rule.verdict(it)) for direction, it in said.items() if rule.applies(it)}
 
 
 def _rows(

@@ -31,6 +31,12 @@ TRUTHS = {
 }
 ENDS, EITHER, BOTH = "ends", "either", "both"
 UNITS = {ENDS: "ends", EITHER: "vectors with either end", BOTH: "vectors with both ends"}
+# What is counted, and what a share of it is, for sentences.
+COUNTED = {
+    ENDS: ("ends", "are interpretable"),
+    EITHER: ("vectors", "have an interpretable end"),
+    BOTH: ("vectors", "have both ends interpretable"),
+}
 CENSUS, LAYERS = "census", "layers"
 ESTIMANDS = {CENSUS: "this census of directions", LAYERS: "layers like these, of which these are a sample"}
 AXES = {"layer": "layer number", "depth": "fraction of depth"}

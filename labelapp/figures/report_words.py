@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from labelapp.figures.kinds.base import Point
+from labelapp.figures.people import NO_SELECTION
 from labelapp.figures.plots import SOURCE_NAMES
 from labelapp.figures.project_report import Machine, ProjectReport, gap_sentence
 from labelapp.judgements.models import Verdict
@@ -46,7 +47,10 @@ def methods(found: ProjectReport) -> str:
         "Intervals keep the two ends of a vector together; items were weighted by their inclusion probability where "
         "that differs"
     )
-    return ". ".join(it.rstrip(".") for it in [*sentences, *([estimate] if estimate else [])]) + "."
+    sentences += [estimate] if estimate else []
+    if found.sample.rows and not found.sample.knows_census:
+        sentences.append(NO_SELECTION)
+    return ". ".join(it.rstrip(".") for it in sentences) + "."
 
 
 def _people_sentence(found: ProjectReport) -> str:

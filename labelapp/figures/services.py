@@ -13,7 +13,7 @@ from labelapp.accounts.models import User
 from labelapp.figures.census import judged_total
 from labelapp.figures.estimates import Resolved, resolve
 from labelapp.figures.kinds import KINDS
-from labelapp.figures.kinds.base import Computed, Inputs, Kind, computed_from_json
+from labelapp.figures.kinds.base import VERSION, Computed, Inputs, Kind, computed_from_json
 from labelapp.figures.models import Figure
 from labelapp.figures.query import ENDS, NONE, Query, query_from_json
 from labelapp.jobs.models import Job
@@ -55,8 +55,9 @@ def is_heavy(kind: Kind, resolved: Resolved) -> bool:
 
 
 def figure_last(kind: Kind, query: Query, stamp: str) -> Figure | None:
-    """Of a named query the one that is so now, else the last one computed."""
-    rows = Figure.objects.filter(kind=kind.name, query_hash=query_hash(query)).defer(*INPUTS).order_by("-pk")
+    """Of a named query the one that is so now, else the last one computed; none that was computed by other formulas."""
+    rows = Figure.objects.filter(kind=kind.name, query_hash=query_hash(query), content__version=VERSION)
+    rows = rows.defer(*INPUTS).order_by("-pk")
     return rows.filter(stamp=stamp).first() or rows.first()
 
 

@@ -11,6 +11,9 @@ that counts, compares or exports directions ever meets one; `Judgement.every` ha
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from django.conf import settings
 from django.db import models
 
@@ -106,6 +109,16 @@ class Judge(models.Model):
     @property
     def is_person(self) -> bool:
         return self.type == self.Type.PERSON
+
+    @property
+    def has_verifier(self) -> bool:
+        """Whether a verifier checks what it says: all of it, or the labels alone. It is a part of what the judge is."""
+        return verifier_named(self.parameters)
+
+
+def verifier_named(parameters: Mapping[str, Any]) -> bool:
+    """Whether a judge with these parameters has a verifier."""
+    return bool(parameters.get("verifier"))
 
 
 class OfDirections(models.Manager["Judgement"]):

@@ -14,11 +14,15 @@ from labelapp.statistics.labels import is_generic
 
 @dataclass(frozen=True)
 class Answers:
-    """What one judge said on one direction; `verification` is None where it has no verifier."""
+    """What one judge said on one direction; `verification` is None where no verifier was asked.
+
+    `has_verifier`: whether the judge has one at all, which may be asked about labels alone.
+    """
 
     verdict: str
     label: str = ""
     verification: str | None = None
+    has_verifier: bool = False
 
 
 @dataclass(frozen=True)
@@ -28,11 +32,20 @@ class Rule:
     says: str  # when it says interpretable, for pages and exports
     function: Callable[[Answers], Verdict]
     needs_verifier: bool = False
+    labeler_may_settle: bool = False  # its no is a no, whether the verifier is asked about it or not
 
     @property
     def identifier(self) -> str:
         """As it stands in exports: `both@1`."""
         return f"{self.name}@{self.version}"
+
+    def applies(self, answers: Answers) -> bool:
+        """Whether there is a verdict under the rule: one that needs a verifier has it where that answered, and where
+        the labeler of a judge with a verifier named nothing that could be checked.
+        """
+        if not self.needs_verifier or answers.verification is not None:
+            return True
+        return self.labeler_may_settle and answers.has_verifier and answers.verdict != Verdict.INTERPRETABLE
 
     def verdict(self, answers: Answers) -> Verdict:
         return self.function(answers)
@@ -68,12 +81,8 @@ def _both_specific(answers: Answers) -> Verdict:
 
 
 def verdicts_of(answers: Answers) -> dict[str, Verdict]:
-    """The verdict under each rule that applies: those with a verifier only where it was asked."""
-    return {
-        rule.name: rule.verdict(answers)
-        for rule in RULES.values()
-        if answers.verification is not None or not rule.needs_verifier
-    }
+    """The verdict under each rule that applies."""
+    return {rule.name: rule.verdict(answers) for rule in RULES.values() if rule.applies(answers)}
 
 
 # In the order in which pages show them, from the most to the least generous. Whoever changes what a rule says, or
@@ -83,13 +92,21 @@ RULES = {
     for rule in (
         Rule("labeler", 1, "the labeler names a meaning", _labeler),
         Rule("verifier", 1, "the verifier says yes, whatever the labeler said", _verifier, needs_verifier=True),
-        Rule("both", 1, "the labeler names a meaning and the verifier says yes", _both, needs_verifier=True),
+        Rule(
+            "both",
+            1,
+            "the labeler names a meaning and the verifier says yes",
+            _both,
+            needs_verifier=True,
+            labeler_may_settle=True,
+        ),
         Rule(
             "both_specific",
             1,
             "both say so, and the label is not merely a part of speech",
             _both_specific,
             needs_verifier=True,
+            labeler_may_settle=True,
         ),
     )
 }

@@ -89,6 +89,7 @@ def judgement_record(*, judge: Judge, source: str, draft: Draft) -> Judgement:
             matrix_id=matrices[draft.direction_id],
             standing=next((row for row in own if row.current), None),
             blind=not (judge.is_person and own),
+            has_verifier=judge.has_verifier,
         )
 
 
@@ -106,22 +107,30 @@ def judgements_own_and_standing(*, judge_id: int, source: str, direction_id: int
 
 
 def judgement_write(
-    *, judge_id: int, source: str, draft: Draft, matrix_id: int, standing: Judgement | None, blind: bool
+    *,
+    judge_id: int,
+    source: str,
+    draft: Draft,
+    matrix_id: int,
+    standing: Judgement | None,
+    blind: bool,
+    has_verifier: bool = False,
 ) -> Judgement:
-    """Write a checked draft over what stands of the judge. The caller holds a lock under which `standing` is true,
-    and tells the followers.
+    """Write a checked draft over what stands of the judge, a person unless it `has_verifier`. The caller holds a lock
+    under which `standing` is true, and tells the followers.
 
     Two queries where nothing stands, four where something does; summaries count verdicts on directions alone.
     """
     if standing is not None:
         Judgement.every.filter(pk=standing.pk, current=True).update(current=False)
-        _count(judge_id, matrix_id, standing, -1)
+        _count(judge_id, matrix_id, standing, -1, has_verifier)
     judgement = _row(judge_id, source, draft)
     judgement.supersedes = standing
     judgement.blind = blind
     judgement.save(force_insert=True)
     if judgement.subject == Subject.DIRECTION:
-        summaries_add(judge_id, _cells(matrix_id, verdicts_of(Answers(judgement.verdict, judgement.label)), +1))
+        said = Answers(judgement.verdict, judgement.label, has_verifier=has_verifier)
+        summaries_add(judge_id, _cells(matrix_id, verdicts_of(said), +1))
     return judgement
 
 
@@ -156,7 +165,8 @@ def judgements_record_new(
             _verifications_insert(judge, source, verifier, {draft.direction_id for draft in new}, answers)
         counts: Counter[tuple[int, str, str]] = Counter()
         for draft in new:
-            said = Answers(draft.verdict, draft.label.strip(), answers.get(draft.direction_id))
+            answer = answers.get(draft.direction_id)
+            said = Answers(draft.verdict, draft.label.strip(), answer, judge.has_verifier)
             for rule, verdict in verdicts_of(said).items():
                 counts[matrices[draft.direction_id], rule, verdict] += 1
         summaries_add(judge.pk, counts)
@@ -173,7 +183,7 @@ def judgement_withdraw(judgement: Judgement) -> Judgement | None:
         matrix_id = matrices[judgement.direction_id]
         if not Judgement.every.filter(pk=judgement.pk, current=True).update(current=False):
             return None
-        _count(judgement.judge_id, matrix_id, judgement, -1)
+        _count(judgement.judge_id, matrix_id, judgement, -1, judgement.judge.has_verifier)
         withdrawal = Judgement.objects.create(
             direction_id=judgement.direction_id,
             judge=judgement.judge,
@@ -185,7 +195,7 @@ def judgement_withdraw(judgement: Judgement) -> Judgement | None:
         before = judgement.supersedes
         if before is not None:
             Judgement.every.filter(pk=before.pk).update(current=True)
-            _count(judgement.judge_id, matrix_id, before, +1)
+            _count(judgement.judge_id, matrix_id, before, +1, judgement.judge.has_verifier)
     return withdrawal
 
 
@@ -195,18 +205,22 @@ def verification_record(*, judgement: Judgement, judge: Judge, answer: str) -> V
         matrix_id = matrices[judgement.direction_id]
         current = Judgement.objects.get(pk=judgement.pk).current
         if current:
-            _count(judgement.judge_id, matrix_id, judgement, -1)
+            _count(judgement.judge_id, matrix_id, judgement, -1, judgement.judge.has_verifier)
         verification = Verification.objects.create(judgement=judgement, judge=judge, answer=answer)
         if current:
-            _count(judgement.judge_id, matrix_id, judgement, +1)
+            _count(judgement.judge_id, matrix_id, judgement, +1, judgement.judge.has_verifier)
     return verification
 
 
 def verdicts_by_rule(judgement: Judgement) -> dict[str, Verdict]:
-    """The verdict under each rule that applies: those with a verifier only where there is a verification."""
+    """The verdict under each rule that applies (`judgements.rules`)."""
+    return _verdicts_by_rule(judgement, judgement.judge.has_verifier)
+
+
+def _verdicts_by_rule(judgement: Judgement, has_verifier: bool) -> dict[str, Verdict]:
     verifications = sorted(judgement.verifications.all(), key=lambda row: row.pk)
     answer = verifications[-1].answer if verifications else None
-    return verdicts_of(Answers(judgement.verdict, judgement.label, answer))
+    return verdicts_of(Answers(judgement.verdict, judgement.label, answer, has_verifier))
 
 
 def draft_check(draft: Draft, *, is_person: bool) -> None:
@@ -323,9 +337,9 @@ def rows_insert(
             cursor.executemany(statement, list(rows))
 
 
-def _count(judge_id: int, matrix_id: int, judgement: Judgement, by: int) -> None:
+def _count(judge_id: int, matrix_id: int, judgement: Judgement, by: int, has_verifier: bool) -> None:
     if judgement.subject == Subject.DIRECTION:
-        summaries_add(judge_id, _cells(matrix_id, verdicts_by_rule(judgement), by))
+        summaries_add(judge_id, _cells(matrix_id, _verdicts_by_rule(judgement, has_verifier), by))
 
 
 def _cells(matrix_id: int, verdicts: Mapping[str, Verdict], by: int) -> dict[tuple[int, str, str], int]:

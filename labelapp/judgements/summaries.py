@@ -11,7 +11,15 @@ from django.db import connection, transaction
 from django.db.models import F, Field, Model, OuterRef, QuerySet, Subquery
 
 from labelapp.atlas.models import Direction
-from labelapp.judgements.models import TWO_VALUED, Judge, Judgement, Summary, Verdict, Verification
+from labelapp.judgements.models import (
+    TWO_VALUED,
+    Judge,
+    Judgement,
+    Summary,
+    Verdict,
+    Verification,
+    verifier_named,
+)
 from labelapp.judgements.rules import Answers, verdicts_of
 
 PAIRS = ("ends_none", "ends_one", "ends_both")  # columns, by how many of a vector's two ends are interpretable
@@ -31,17 +39,18 @@ class Standing(NamedTuple):
     verdict: str
     label: str
     said: str | None
+    parameters: Mapping[str, Any]  # of the judge
 
     @property
     def by_rule(self) -> dict[str, Verdict]:
-        return verdicts_of(Answers(self.verdict, self.label, self.said))
+        return verdicts_of(Answers(self.verdict, self.label, self.said, verifier_named(self.parameters)))
 
 
 def standing(rows: QuerySet[Judgement], verifications: type[Model] = Verification) -> Iterator[Standing]:
     """Rows of judgements with the last verification of each, oldest first: one query."""
     last = verifications._default_manager.filter(judgement=OuterRef("pk")).order_by("-pk").values("answer")[:1]
     place = ("direction__matrix_id", "direction__side", "direction__index", "direction__sign")
-    columns = ("judge_id", "judge__type", *place, "verdict", "label", "said")
+    columns = ("judge_id", "judge__type", *place, "verdict", "label", "said", "judge__parameters")
     found = rows.order_by("pk").annotate(said=Subquery(last)).values_list(*columns)
     return (Standing(*row) for row in found.iterator(chunk_size=2000))
 

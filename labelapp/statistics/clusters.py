@@ -30,19 +30,43 @@ class Share:
     effective_n: float | None = None  # as many independent items would be as exact
 
 
-def clustered_share(yes: ArrayLike, clusters: Sequence[Hashable]) -> Share:
+def clustered_share(yes: ArrayLike, clusters: Sequence[Hashable], weights: ArrayLike | None = None) -> Share:
     """The share of yes among n items and its interval over clusters; where each item is one, it is Wilson's.
 
-    yes: [n] booleans; clusters: [n], which cluster each item is of. Raises ValueError where their lengths differ.
+    With weights w, 1/π of items that were not equally likely to be drawn, it is Hájek's Σ w y / Σ w, its variance over
+    clusters that of the residuals w (y − p) / Σ w, and n and the clusters count as Kish's (Σ w)² / Σ w².
+
+    yes: [n] booleans; clusters: [n], which cluster each item is of; weights: [n], above 0. Raises ValueError where
+    their lengths differ or a weight is none.
     """
     says = np.asarray(yes, dtype=bool)
     codes, m = cluster_codes(clusters, len(says))
     n = len(says)
+    if weights is not None:
+        return _weighted_share(says, codes, m, np.asarray(weights, dtype=np.float64))
     if not n:
         return Share(0, 0, 0)
     p = float(says.mean())
     variance = p * (1 - p) / n if m == n else clustered_variance((says - p) / n, codes, m)
     return Share(int(says.sum()), n, m, p, *interval_of(p, n, m, variance), effective_size(p, n, m, variance))
+
+
+def _weighted_share(says: NDArray[np.bool_], codes: NDArray[np.intp], m: int, weights: NDArray[np.float64]) -> Share:
+    n = len(says)
+    if weights.shape != (n,) or not (np.isfinite(weights) & (weights > 0)).all():
+        raise ValueError(f"Every item needs a weight above 0: there are {n} items and {weights.shape} weights.")
+    if not n:
+        return Share(0, 0, 0)
+    total = float(weights.sum())
+    p = min(float((weights * says).sum()) / total, 1.0)
+    if says.all() or not says.any():
+        p = float(says[0])
+    variance = clustered_variance(weights * (says - p) / total, codes, m)
+    of_clusters = np.bincount(codes, weights=weights, minlength=m)
+    n_kish, m_kish = (max(total**2 / float(it @ it), 1.0) for it in (weights, of_clusters))
+    return Share(
+        int(says.sum()), n, m, p, *interval_of(p, n_kish, m_kish, variance), effective_size(p, n_kish, m_kish, variance)
+    )
 
 
 def share_of_pairs(yes: int, n: int, pairs: tuple[int, int, int]) -> Share:
@@ -81,13 +105,13 @@ def clustered_variance(influence: ArrayLike, codes: NDArray[np.intp], m: int) ->
     return float(sums @ sums) * m / (m - 1)
 
 
-def interval_of(p: float, n: int, m: int, variance: float | None) -> tuple[float, float]:
+def interval_of(p: float, n: float, m: float, variance: float | None) -> tuple[float, float]:
     """Wilson's interval of a share p whose variance is known, over n items in m clusters: with `effective_size`."""
     effective = effective_size(p, n, m, variance)
     return wilson_interval(min(p * effective, effective), effective)
 
 
-def effective_size(p: float, n: int, m: int, variance: float | None) -> float:
+def effective_size(p: float, n: float, m: float, variance: float | None) -> float:
     """p (1 - p) / variance, and no more than n. At 0 and 1, where nothing varies, it is the number of clusters; with
     one cluster it is 1.
     """

@@ -30,6 +30,15 @@ HORVITZ_THOMPSON, HAJEK, POST_STRATIFIED = (
 ROGAN_GLADEN = "Rogan-Gladen"
 ONE_VERDICT = "The calibration set has only one of the two verdicts, so one error rate is unknown."
 TOO_FEW = "The formula needs at least 2 labels."
+BELOW = (
+    "Below 0: the machine says yes here more seldom than its false positives on the calibration set alone would make "
+    "it, so it does not err here as it did there."
+)
+ABOVE = (
+    "Above 1: the machine says yes here more often than it would if all were interpretable, by its rates on the "
+    "calibration set, so it does not err here as it did there."
+)
+BEYOND = "A normal interval, which leaves 0 to 1: it does not hold so near to the edge."
 
 
 def ipw_difference(h: ArrayLike, f: ArrayLike, pi: ArrayLike, census: Census, *, confidence: float = 0.95) -> Estimate:
@@ -153,7 +162,8 @@ def rogan_gladen(
 
     share: q, the machine's of `size` = N directions. right_yes of the n_yes that people called interpretable the
     machine called so too (Se), right_no of the n_no others it did not (Sp). None where Se + Sp ≤ 1: no better than
-    chance. Raises ValueError for impossible counts.
+    chance. Nothing is cut off at 0 or 1: a value beyond them says that the machine errs otherwise here, and `why` says
+    so. Raises ValueError for impossible counts.
     """
     if not (0 <= right_yes <= n_yes and 0 <= right_no <= n_no and 0 <= share <= 1 and size >= 1):
         raise ValueError("Of the calibration set more are right than there are, or the machine's share is none.")
@@ -188,4 +198,9 @@ def _rogan_gladen(
     value = (share + sp - 1) / better
     parts = (share * (1 - share), value**2 * se * (1 - se), (1 - value) ** 2 * sp * (1 - sp))
     spread = sum(part / size for part, size in zip(parts, sizes, strict=True))
-    return normal_estimate(ROGAN_GLADEN, n, value, spread / better**2, confidence=confidence)
+    found = normal_estimate(ROGAN_GLADEN, n, value, spread / better**2, confidence=confidence)
+    if not 0 <= value <= 1:
+        return found.because(BELOW if value < 0 else ABOVE)
+    if found.low is not None and found.high is not None and not 0 <= found.low <= found.high <= 1:
+        return found.because(BEYOND)
+    return found

@@ -180,6 +180,21 @@ def test_what_is_to_be_judged_blind_stays_hidden(owner, annotator, annotator_cli
     assert "30 labels" in html(owner_client, "estimates", query + "&all=1")
 
 
+def test_what_is_calibrated_is_hidden_with_the_machines_share(owner, annotator, annotator_client, owner_client, census):
+    """A Rogan-Gladen estimate is the machine's share in other words."""
+    there = Census(name="there", seed=3)
+    Membership.objects.create(project=there.project(owner, n=160, name="There"), user=annotator, role="viewer")
+    query = "?project=none&calibration=there&model=tiny"
+    assert "corrected by its errors in There" in html(owner_client, "estimates", query)
+    assert "corrected by its errors in There" in html(annotator_client, "estimates", query)
+    here = census.project(owner, n=60, judged=0)
+    Membership.objects.create(project=here, user=annotator, role="annotator")
+    page = html(annotator_client, "estimates", query)
+    assert "hidden until you have judged" in page and "corrected by its errors" not in page
+    table = annotator_client.get(reverse("figures:file", args=["estimates", "csv"]) + query).content.decode()
+    assert not [it for it in csv.DictReader(io.StringIO(table)) if it["method"] == "Rogan-Gladen"]
+
+
 def test_htmx_gets_what_stands_below_the_filters(owner_client, project):
     response = owner_client.get(page_of("layers") + "?x=depth", headers={"HX-Request": "true"})
     fragment = response.content.decode()

@@ -36,6 +36,9 @@ def test_a_worker_computes_what_the_page_would_and_stores_it(worker, owner, owne
     page = owner_client.get(address).content.decode()
     assert "10 to" not in alone.sentence and alone.sentence.partition("(")[0] in page
     assert "Newer judgements" not in page and "Compute it" not in page
+    Figure.objects.update(content=stored.content | {"version": stored.content["version"] - 1})
+    assert "Compute it" in owner_client.get(address).content.decode(), "what older formulas made is not shown as it is"
+    Figure.objects.update(content=stored.content)
     project = census.project(owner, n=20, judged=0)
     census.person_says(project, Direction.objects.first().pk, owner)
     assert "Newer judgements have come" in owner_client.get(address).content.decode()

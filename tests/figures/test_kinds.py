@@ -5,14 +5,18 @@ import pytest
 from scipy import stats
 
 from labelapp.atlas.models import Direction
-from labelapp.figures.estimates import resolve
+from labelapp.figures.estimates import estimates, resolve
 from labelapp.figures.kinds import KINDS
-from labelapp.figures.kinds.rules import verdict_on
+from labelapp.figures.kinds.rules import FRACTION, verdict_on
 from labelapp.figures.query import Query
+from labelapp.figures.report import report
 from labelapp.figures.services import is_heavy
-from labelapp.judgements.models import Judgement
+from labelapp.judgements.models import Judgement, Summary
 from labelapp.judgements.services import Draft, judge_ensure, judgements_record_new
 from labelapp.labelling.models import Item
+from labelapp.review.crossed import crossed
+from labelapp.review.selectors import comparison
+from labelapp.statistics.clusters import clustered_share
 from tests.factories import DirectionFactory, MatrixFactory
 from tests.figures.conftest import NO, UNPARSED, YES, Census
 
@@ -72,6 +76,33 @@ def test_fraction_of_depth_goes_from_0_to_1(census):
     assert [it.depth for it in points("layers", "machine")] == pytest.approx([0, 1 / 3, 2 / 3, 1])
 
 
+def test_the_sentence_by_index_is_that_of_the_best_source(census, owner):
+    """The first bin that people have enough labels in, against all behind it; without people the first index."""
+    alone = computed("indices", project="none")
+    first, rest = told(census, index=0), [float(census.said[pk]) for pk in ends_of(index__gt=0)]
+    assert f"{100 * first.mean():.1f} % at index 0 (" in alone.sentence and "no person took part" in alone.sentence
+    vectors = [tuple(it) for it in Direction.objects.filter(index__gt=0).values_list("matrix_id", "index")]
+    share = clustered_share([census.said[pk] for pk in ends_of(index__gt=0)], vectors)
+    expected = (
+        f"{100 * np.mean(rest):.1f} % over the 19 indices after it ({100 * share.low:.1f} to {100 * share.high:.1f})"
+    )
+    assert expected in alone.sentence and alone.sentence.startswith("Ends interpretable by direction index")
+
+    project = census.project(owner)
+    found = computed("indices", project=project.slug)
+    bins = [it for it in found.points if it.source == "corrected" and it.value is not None]
+    assert bins[0].name == "index 2 to 3"  # 8 labels each at 0 and 1
+    assert f"{100 * bins[0].value:.1f} % at index 2 to 3" in found.sentence and "no person" not in found.sentence
+    behind = estimates(Query(project=project.slug, index="4-19")).recommended.estimate
+    assert f"{100 * behind.value:.1f} % over the 16 indices after it" in found.sentence
+    assert f"({100 * behind.low:.1f} to {100 * behind.high:.1f})" in found.sentence
+    assert "160 labels" in found.sentence and "corrected by machine" in found.sentence
+
+
+def ends_of(**where):
+    return Direction.objects.filter(**where).values_list("pk", flat=True)
+
+
 # Distribution
 
 
@@ -85,6 +116,23 @@ def test_shares_add_up_and_open_answers_are_no_nos(census, owner):
     machine = {it.name: it.yes for it in points("judgements", "machine", project="none")}
     assert machine["unparsed"] == 5
     assert "5 " not in computed("judgements", project="none").sentence or "unparsed" in computed("judgements").sentence
+
+
+def test_exploration_items_are_in_no_share_of_people(census, owner):
+    """They were picked, not drawn: only the others are counted, and the note says how many are not."""
+    project = census.project(owner, n=50)
+    picked = list(Item.objects.filter(project=project).order_by("position").values_list("pk", flat=True)[:12])
+    Item.objects.filter(pk__in=picked).update(exploration=True, inclusion_probability=None)
+    drawn = Item.objects.filter(project=project, exploration=False).values_list("direction_id", flat=True)
+    found = computed("judgements", project=project.slug)
+    people = {it.name: it.yes for it in found.points if it.source == "person"}
+    yes = sum(census.truth[pk] for pk in drawn)
+    assert people == {"interpretable": yes, "not interpretable": 38 - yes}
+    assert any(it.startswith("Left out: 12 judgements of people on exploration items") for it in found.notes)
+    Judgement.objects.filter(judge=census.judge).update(current=False)
+    Summary.objects.all().delete()
+    Item.objects.filter(project=project).update(exploration=True, inclusion_probability=None)
+    assert "no inclusion probability" in computed("judgements", project=project.slug).refusal
 
 
 # Rules
@@ -106,6 +154,8 @@ def test_every_rule_is_counted_and_what_hangs_on_it_is_said(census, prompt):
     labeler, said = prompt
     found = computed("rules", judge=labeler.pk)
     shares = {it.rule: it.value for it in found.points if it.name == "the fraction interpretable"}
+    where = {pk: place for pk, *place in Direction.objects.values_list("pk", "matrix_id", "index")}
+    vectors = [tuple(where[pk]) for pk in said]
     named_, verified = (np.array([it[place] for it in said.values()]) for place in (0, 1))
     specific = np.array([it[2] != "verbs" for it in said.values()])
     assert shares == pytest.approx(
@@ -116,7 +166,12 @@ def test_every_rule_is_counted_and_what_hangs_on_it_is_said(census, prompt):
             "both_specific@1": (named_ & verified & specific).mean(),
         }
     )
-    assert "labeler@1" in found.sentence and "both_specific@1" in found.sentence
+    least, most = (clustered_share(it, vectors) for it in (named_ & verified & specific, named_))
+    for share, rule in ((least, "both_specific@1"), (most, "labeler@1")):
+        ends = f"95 % interval {100 * share.low:.1f} to {100 * share.high:.1f}"
+        assert f"{100 * share.value:.1f} % ({rule}; n = 160; {ends})" in found.sentence
+    assert found.sentence.startswith("Of ends, by the rule")
+    assert not any("different numbers" in it for it in found.notes)
     # Looked at end by end, the rules come to the same as from the summaries.
     for part in ("0-9", "10-19"):
         computed("rules", judge=labeler.pk, index=part)
@@ -126,6 +181,43 @@ def test_every_rule_is_counted_and_what_hangs_on_it_is_said(census, prompt):
             it.yes for one in ends for it in one.points if it.rule == rule and it.name == "the fraction interpretable"
         ]
         assert sum(yes) == pytest.approx(shares[rule] * len(said))
+
+
+@pytest.mark.parametrize("index", ["", "0-99"])
+def test_the_labelers_no_is_a_no_wherever_it_is_looked_at(census, owner, index):
+    """The verifier is asked about labels alone. Summaries, single ends, people's sample, comparison and report count
+    the same, and the rules have the same n where all labels were verified."""
+    parameters = {"labeler": "a", "verifier": "b"}
+    labeler, verifier = (judge_ensure(type="prompt", name=name, parameters=parameters | {"r": name}) for name in "LV")
+    named = [pk for n, pk in enumerate(census.said) if n % 5]
+    answers = {pk: "yes" if n % 3 else "no" for n, pk in enumerate(named)}
+    drafts = [Draft(pk, YES if pk in answers else NO, "animals" if pk in answers else "") for pk in census.said]
+    judgements_record_new(judge=labeler, source="run:2", drafts=drafts, verifier=verifier, verifications=answers)
+    verdicts = {pk: answers.get(pk) == "yes" for pk in census.said}
+    project = census.project(owner, n=60)
+    query = Query(judge=labeler.pk, rule="both", project=project.slug, index=index)
+    found = estimates(query)
+    assert (found.census.interpretable, found.census.n) == (sum(verdicts.values()), len(verdicts))
+    assert {it.direction: it.machine == YES for it in found.sample.rows} == {
+        it.direction: verdicts[it.direction] for it in found.sample.rows
+    }
+    assert {it.machine for it in found.sample.rows} == {YES, NO}
+    for unit, of_ends in (("either", any), ("both", all)):
+        ends = {}
+        for pk, *vector in Direction.objects.filter(pk__in=verdicts).values_list("pk", "matrix_id", "index"):
+            ends.setdefault(tuple(vector), []).append(verdicts[pk])
+        assert estimates(query.change(unit=unit)).census.interpretable == sum(map(of_ends, ends.values()))
+    (machine,) = [it for it in comparison(project).rules if it == labeler.pk]
+    told = {pk: one.verdict == YES for pk, said in comparison(project).machines.items() for one in said
+            if one.judge.pk == machine}  # fmt: skip
+    assert told == {pk: verdicts[pk] for pk in told} and len(told) == 60
+    (table,) = [it for it in crossed(project, None).tables if it.judge == labeler]
+    assert table.crossing.n == 60 and table.rule.name == "both"
+    assert report(labeler).whole.fraction("both") == found.census.interpretable / found.census.n
+    rules = KINDS["rules"].compute(resolve(query))
+    n = {it.rule: it.n for it in rules.points if it.name == FRACTION and it.source == "machine"}
+    assert n["both@1"] == n["both_specific@1"] == n["labeler@1"] == len(verdicts) and n["verifier@1"] == len(named)
+    assert any("different numbers of units" in it for it in rules.notes)
 
 
 def test_a_contrast_is_newcombes_with_the_variance_over_vectors():
@@ -213,6 +305,8 @@ def test_circuits_and_models_against_each_other(owner):
     )
     second = Census(name="second", seed=6, signs="+")
     (machine,) = points("trends", covariate="model", model=("tiny", "second"))
+    assert "of ends interpretable differs by" in computed("trends", covariate="circuit").sentence
+    assert "changes by" in computed("trends", covariate="depth").sentence
     first = [float(census.said[pk]) for pk in census.said]
     assert machine.value == pytest.approx(np.mean(list(second.said.values())) - np.mean(first))
 
@@ -266,6 +360,7 @@ def test_the_reliability_curve_is_scikit_learns(census, owner):
     share, mean = calibration_curve(human, p, n_bins=10)
     assert [it.value for it in found.points] == pytest.approx(share)
     assert [it.index for it in found.points] == pytest.approx(mean)
+    assert "neither has an interval" in found.sentence and "Over 100 ends" in found.sentence
     assert found.extra["brier"] == pytest.approx(brier_score_loss(human, p))
     assert "needs a project" in computed("calibration", project="none").refusal
 

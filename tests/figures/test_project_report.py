@@ -22,6 +22,7 @@ from labelapp.jobs.models import Job, State
 from labelapp.judgements.models import Judgement
 from labelapp.judgements.services import judge_ensure, verification_record
 from labelapp.labelling.models import Membership, Project
+from labelapp.labelling.projects.services import project_create
 from labelapp.review.selectors import comparison
 from labelapp.review.truth import truth_freeze
 from labelapp.review.truth_rules import truth_rule
@@ -119,6 +120,17 @@ def test_the_rules_of_every_machine_with_a_verifier(census, project, tmp_path, q
     assert (tmp_path / "r" / "figures" / "rules.svg").exists()
     with pytest.raises(CommandError, match="There is no machine judge 'nobody'"):
         call_command("report", "--project", project.slug, "--judge", "nobody", "--out", str(tmp_path / "x"))
+
+
+def test_a_report_on_a_project_without_a_selection_says_of_what_its_figure_is(census, owner, quick, tmp_path):
+    project = project_create(name="Old", owner=owner, directions=Direction.objects.all(), guidelines="Judge.", n=40)
+    for item in project.items.all():
+        census.person_says(project, item.direction_id, owner)
+    report_to_folder(project, tmp_path / "report")
+    for name in ("report.html", "report.md"):
+        methods = (tmp_path / "report" / name).read_text().partition("Who judged")[0]
+        assert "Of the 40 ends that people judged in Old" in methods and "keeps no selection" in methods
+        assert "this census" not in methods
 
 
 def test_names_only_where_they_are_asked_for(project, quick, tmp_path):

@@ -42,6 +42,15 @@ def test_rules_with_a_verifier_apply_only_where_one_has_answered():
     assert [rule.identifier for rule in RULES.values()] == ["labeler@1", "verifier@1", "both@1", "both_specific@1"]
 
 
+@pytest.mark.parametrize("verdict", [NO, OPEN, "failed"])
+def test_what_the_labeler_settles_needs_no_verifier_but_a_judge_that_has_one(verdict):
+    """A verifier is asked about labels alone: where there is none, `both` is the labeler's word."""
+    asked_elsewhere = verdicts_of(Answers(verdict, "", None, has_verifier=True))
+    assert asked_elsewhere == {"labeler": verdict, "both": verdict, "both_specific": verdict}
+    assert verdicts_of(Answers(verdict)) == {"labeler": verdict}
+    assert verdicts_of(Answers(YES, "animals", None, has_verifier=True)) == {"labeler": YES}, "a yes waits for it"
+
+
 def test_a_judge_without_a_verifier_is_scored_by_labeler():
     assert rule_for(has_verifier=False).identifier == "labeler@1"
     assert rule_for(has_verifier=True).identifier == "both@1"

@@ -189,6 +189,48 @@ def test_two_writers_on_the_two_ends_of_a_vector_lose_no_pair(machine):
     assert pairs() == {(8, 0, 0)} and summaries_verify() == []
 
 
+def test_the_labelers_no_counts_under_both_where_the_verifier_was_not_asked():
+    """A judge whose verifier is asked about labels alone; its twin without one has no `both` at all."""
+    matrix = MatrixFactory()
+    ends = [DirectionFactory(matrix=matrix, index=place // 2, sign="+-"[place % 2]) for place in range(6)]
+    said = ["interpretable", "not_interpretable", "not_interpretable", "not_interpretable", "interpretable", "unparsed"]
+    drafts = [Draft(end.pk, verdict) for end, verdict in zip(ends, said, strict=True)]
+    answers = {end.pk: "yes" for end, verdict in zip(ends, said, strict=True) if verdict == "interpretable"}
+    parameters = {"labeler": "a", "verifier": "b"}
+    judge = judge_ensure(type=Judge.Type.PROMPT, name="with", parameters=parameters)
+    verifier = judge_ensure(type=Judge.Type.PROMPT, name="verifier", parameters={"verifier": "b", "role": "verifier"})
+    alone = judge_ensure(type=Judge.Type.PROMPT, name="without", parameters=parameters | {"verifier": None})
+    judgements_record_new(judge=judge, source="run:1", drafts=drafts, verifier=verifier, verifications=answers)
+    judgements_record_new(judge=alone, source="run:2", drafts=drafts)
+    columns = ("interpretable", "not_interpretable", "unparsed", "ends_both", "ends_one", "ends_none")
+    rows = {(it.judge_id, it.rule): tuple(getattr(it, name) for name in columns) for it in Summary.objects.all()}
+    by_labeler = (2, 3, 1, 0, 1, 1)
+    assert rows == {
+        (judge.pk, "labeler"): by_labeler, (judge.pk, "both"): by_labeler, (judge.pk, "both_specific"): by_labeler,
+        (judge.pk, "verifier"): (2, 0, 0, 0, 0, 0), (alone.pk, "labeler"): by_labeler,
+    }  # fmt: skip
+    assert summaries_verify() == []
+    # The same, one by one: written over, withdrawn, verified later.
+    no = judge.judgements.get(direction=ends[1])
+    verification_record(judgement=no, judge=verifier, answer="no")
+    judgement_withdraw(judge.judgements.get(direction=ends[2]))
+    judgement_record(judge=judge, source="run:1", draft=Draft(ends[2].pk, "not_interpretable"))
+    assert summaries_verify() == []
+
+
+def test_counts_from_before_are_mended_by_the_migration():
+    matrix = MatrixFactory()
+    ends = [DirectionFactory(matrix=matrix, index=place) for place in range(4)]
+    parameters = {"labeler": "a", "verifier": "b"}
+    judge = judge_ensure(type=Judge.Type.PROMPT, name="with", parameters=parameters)
+    judgements_record_new(judge=judge, source="run:1", drafts=[Draft(it.pk, "not_interpretable") for it in ends])
+    Summary.objects.filter(rule="both").delete()
+    Summary.objects.filter(rule="both_specific").update(not_interpretable=1)
+    assert summaries_verify()
+    import_module("labelapp.judgements.migrations.0005_no_of_the_labeler").count(apps, None)
+    assert summaries_verify() == []
+
+
 def test_verify_finds_and_repairs_what_differs(person, direction):
     say(person, direction)
     Summary.objects.update(interpretable=5, unsure=1)

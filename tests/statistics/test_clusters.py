@@ -44,6 +44,41 @@ def test_the_share_lies_in_its_interval_which_is_never_shorter_than_wilsons(item
     assert found.high - found.low >= high - low - 1e-9
 
 
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 8), st.floats(0.2, 5.0)), min_size=6, max_size=60))
+def test_a_weighted_share_is_weighted_least_squares(items):
+    """Hájek's ratio and its variance over clusters are those of statsmodels' weighted regression on a constant."""
+    import statsmodels.api as sm
+
+    yes, weights = (np.array([it[place] for it in items], dtype=float) for place in (0, 2))
+    clusters = [it[1] for it in items]
+    found = clustered_share(yes, clusters, weights)
+    model = sm.WLS(yes, np.ones(len(yes)), weights=weights)
+    codes = np.unique(clusters, return_inverse=True)[1]
+    m = len(set(clusters))
+    assert found.value == pytest.approx(float(model.fit().params[0])) and found.clusters == m
+    assert 0 <= found.low <= found.value <= found.high <= 1
+    if m < 2 or not 0 < yes.mean() < 1:
+        return
+    fit = model.fit(cov_type="cluster", cov_kwds={"groups": codes, "use_correction": False})
+    variance = float(fit.cov_params()[0, 0]) * m / (m - 1)
+    kish = weights.sum() ** 2 / (weights**2).sum()
+    p = found.value
+    expected = kish if variance * kish <= p * (1 - p) else max(p * (1 - p) / variance, 1.0)
+    assert found.effective_n == pytest.approx(expected, rel=1e-6)
+
+
+def test_weights_that_are_equal_change_nothing():
+    yes, clusters = [1, 1, 0, 1, 0, 0, 1, 0], [0, 0, 1, 1, 2, 2, 3, 3]
+    plain, weighted = clustered_share(yes, clusters), clustered_share(yes, clusters, [3.0] * 8)
+    assert (plain.value, plain.low, plain.high) == pytest.approx((weighted.value, weighted.low, weighted.high))
+    none = [False] * 8
+    assert clustered_share(none, clusters, [3.0] * 8).high == pytest.approx(clustered_share(none, clusters).high)
+    assert clustered_share([], [], []).value is None
+    for bad in ([1.0] * 7, [0.0] * 8):
+        with pytest.raises(ValueError, match="weight above 0"):
+            clustered_share(yes, clusters, bad)
+
+
 def test_singletons_are_wilsons():
     yes = [place % 3 == 0 for place in range(300)]
     found = clustered_share(yes, range(300))

@@ -118,6 +118,16 @@ def test_rogan_gladen():
         rogan_gladen(0.5, 100, 11, 10, 5, 10)
 
 
+def test_rogan_gladen_beyond_0_and_1_says_what_that_means():
+    """By hand: Se .8, Sp .9. A machine's .05 makes (.05 − .1)/.7 = −.0714, its .9 makes (.9 − .1)/.7 = 1.143."""
+    for share, value, word in ((0.05, -0.05 / 0.7, "Below 0"), (0.9, 0.8 / 0.7, "Above 1")):
+        found = rogan_gladen(share, 1000, 80, 100, 90, 100)
+        assert found.value == pytest.approx(value) and found.why.startswith(word)
+    near = rogan_gladen(0.11, 1000, 80, 100, 90, 100)
+    assert near.value > 0 > near.low and "leaves 0 to 1" in near.why
+    assert rogan_gladen(0.4, 1000, 80, 100, 90, 100).why == ""
+
+
 def test_rogan_gladen_wastes_what_a_random_sample_knows():
     """KNOWN_ANSWERS: about twice as wide as PPI++ on a random sample of the same census."""
     rng = np.random.default_rng(0)

@@ -18,7 +18,7 @@ from labelapp.figures.people import Labelled, Sample
 from labelapp.judgements.tables import Tally
 from labelapp.statistics.estimation import Estimate
 
-VERSION = 2  # of how figures are computed; part of the data's hash
+VERSION = 3  # of how figures are computed; part of the data's hash
 LABEL_COLUMNS = (
     "direction",
     "vector",
@@ -111,6 +111,7 @@ class Computed:
     def as_json(self) -> dict[str, Any]:
         """Without what it was computed from, which is stored beside it."""
         return {
+            "version": VERSION,
             "points": [[getattr(it, name) for name in _STORED] for it in self.points],
             "sentence": self.sentence,
             "notes": list(self.notes),

@@ -11,7 +11,7 @@ from labelapp.figures.estimates import MACHINE, Resolved, machine_estimate
 from labelapp.figures.kinds.base import Computed, Kind, Point, counted, inputs_of
 from labelapp.figures.people import Sample
 from labelapp.figures.query import UNITS
-from labelapp.figures.words import percent, points_words
+from labelapp.figures.words import p_words, percent, points_words
 from labelapp.judgements.tables import Tally
 
 FEWEST_DRAWS, MOST_DRAWS, WORK = 999, 9999, 3_000_000  # flips of sign; matrices times draws while a page waits
@@ -61,20 +61,25 @@ def compute(resolved: Resolved) -> Computed:
         "The rotated basis is a contrast, not a control: it spans the same space, and a rotation of meaning can mean "
         "something.",
     ]
-    return Computed(points, sentence(resolved, whole, points[-1]), notes, inputs=inputs, extra={"matrices": len(both)})
+    return Computed(
+        points, sentence(resolved, whole, points[-1], draws), notes, inputs=inputs, extra={"matrices": len(both)}
+    )
 
 
-def sentence(resolved: Resolved, whole: Mapping[str, Tally], difference: Point) -> str:
+def sentence(resolved: Resolved, whole: Mapping[str, Tally], difference: Point, draws: int) -> str:
+    from labelapp.statistics.contrasts import EXACT_FLIPS
+
     shares = " against ".join(f"{percent(_share(it))} of {name}" for name, it in whole.items())
-    interval = ""
+    least = 1 / (1 + draws) if difference.n > EXACT_FLIPS else 0.0
+    unit = UNITS[resolved.query.unit]
+    interval = ", without an interval"
     if difference.low is not None and difference.high is not None:
-        interval = (
-            f", 95 % interval {100 * difference.low:+.1f} to {100 * difference.high:+.1f}, p = {difference.p:.2g}"
-        )
+        ends = f"{100 * difference.low:+.1f} to {100 * difference.high:+.1f}"
+        interval = f", 95 % interval {ends}, {p_words(difference.p, least)}"
     rule = resolved.rule.identifier if resolved.rule else ""
     return (
-        f"{resolved.judge}, rule {rule}, calls {shares} interpretable; paired over {difference.n:,} matrices the "
-        f"difference is {points_words(difference.value)}{interval}."
+        f"{resolved.judge}, rule {rule}, calls {shares} interpretable ({unit}); paired over {difference.n:,} "
+        f"matrices the difference is {points_words(difference.value)}{interval}."
     )
 
 

@@ -11,6 +11,7 @@ from labelapp.figures.census import direction_answers
 from labelapp.figures.estimates import PERSON, Resolved
 from labelapp.figures.kinds.base import Computed, Kind, Point, inputs_of
 from labelapp.figures.people import sample_of
+from labelapp.figures.query import ENDS, TRUTHS
 from labelapp.labelling.machine import Said
 from labelapp.labelling.models import Item
 
@@ -30,7 +31,8 @@ def compute(resolved: Resolved) -> Computed:
 
     if resolved.project is None or resolved.judge is None or resolved.rule is None:
         return Computed(refusal=NO_PROJECT)
-    sample = sample_of(resolved.query, resolved.project, resolved.judge, resolved.rule)
+    query = resolved.query.change(unit=ENDS)  # a confidence is of an end
+    sample = sample_of(query, resolved.project, resolved.judge, resolved.rule)
     inputs = inputs_of(resolved, (), {}, sample)
     if not sample.rows:
         return Computed(refusal=sample.refusal, inputs=inputs)
@@ -69,8 +71,9 @@ def compute(resolved: Resolved) -> Computed:
         notes.append(f"{left_out:,} labels are left out: the machine gave no number there.")
     brier, error = found.brier, found.expected_error
     sentence = (
-        f"Over {found.n:,} directions the machine's confidence is off by {100 * (error or 0):.1f} points on average "
-        f"(expected calibration error), with a Brier score of {brier:.3f}."
+        f"Over {found.n:,} ends ({TRUTHS[resolved.query.truth]}) the confidence of {resolved.judge} is off by "
+        f"{100 * (error or 0):.1f} points on average (expected calibration error), with a Brier score of {brier:.3f}; "
+        "neither has an interval here, those of the curve's bins are in the table."
     )
     extra = {"brier": brier, "expected_error": error}
     return Computed(points, sentence, [it for it in notes if it], inputs=inputs, extra=extra)

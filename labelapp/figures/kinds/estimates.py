@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from labelapp.figures import plots
+from labelapp.figures.calibrated import Calibration
 from labelapp.figures.estimates import MACHINE, Estimates, Line, Resolved, estimates_of
 from labelapp.figures.kinds.base import Computed, Kind, Point, counted, estimated, inputs_of
-from labelapp.figures.query import ESTIMANDS, TRUTHS, UNITS
+from labelapp.figures.query import COUNTED, ESTIMANDS, TRUTHS, UNITS
 from labelapp.figures.words import interval_words, percent
 
 NOTHING = (
@@ -20,6 +22,8 @@ NOTHING = (
 def compute(resolved: Resolved) -> Computed:
     found = estimates_of(resolved)
     inputs = inputs_of(resolved, ("model_id", "layer"), found.counts, found.sample)
+    if found.calibration:
+        inputs = replace(inputs, facts={**inputs.facts, **_facts(found.calibration)})
     if not found.census.n and not found.sample.rows:
         return Computed(refusal=found.sample.refusal or NOTHING, inputs=inputs)
     points = [
@@ -41,24 +45,50 @@ def _point(name: str, line: Line, found: Estimates) -> Point:
 
 def sentence(found: Estimates) -> str:
     """The figure as it can be pasted, with all that it hangs on."""
-    resolved, it = found.resolved, found.recommended.estimate
-    query = resolved.query
-    unit = UNITS[query.unit]
+    it, query = found.recommended.estimate, found.resolved.query
     if it.value is None:
         return ""
-    by = {"machine": "the machine alone says", "person": "people say", "corrected": "people, with the machine, say"}
-    machine = ""
-    if resolved.rule and found.census.n:
-        machine = f"; machine {resolved.judge}, rule {resolved.rule.identifier}"
-    people = f"; {found.n_labels:,} labels ({TRUTHS[query.truth]})" if found.n_labels else "; no person took part"
-    census = found.census
+    unit, are = COUNTED[query.unit]
+    says = f"{percent(it.value)} {are}{interval_words(it)}"
+    if found.is_of_the_judged_alone:
+        return (
+            f"Of the {found.n_labels:,} {unit} that people judged in {found.resolved.project} ({query.words}) {says}, "
+            f"as people say ({TRUTHS[query.truth]}); estimand: what this project drew, of which nobody can say what it "
+            f"stands for; estimator: {it.method}."
+        )
+    return f"Of {_counted(found, unit)} {says}, as {_who_says(found)}; {_hangs_on(found)}."
+
+
+def _counted(found: Estimates, unit: str) -> str:
+    """How many of what; a machine that left something out, or whose census nobody knows, speaks of what it judged."""
+    census, words = found.census, found.resolved.query.words
+    if found.recommended.source == MACHINE and not found.is_of_a_census:
+        return f"the {census.n:,} {unit} that the machine judged ({words})"
     n = census.n if found.recommended.source == MACHINE else census.total + census.not_judged
-    size = f"{n:,} " if n else ""
-    return (
-        f"Of {size}{unit} ({query.words}) {percent(it.value)} are interpretable{interval_words(it)}, as "
-        f"{by[found.recommended.source]}; estimand: {ESTIMANDS[query.estimand]}; "
-        f"estimator: {it.method}{people}{machine}."
-    )
+    return f"{n:,} {unit} ({words})" if n else f"{unit} ({words})"
+
+
+def _who_says(found: Estimates) -> str:
+    if found.is_calibrated and found.calibration:
+        return f"the machine says, corrected by its errors in {found.calibration.project}"
+    return {"machine": "the machine alone says", "person": "people say", "corrected": "people, with the machine, say"}[
+        found.recommended.source
+    ]
+
+
+def _hangs_on(found: Estimates) -> str:
+    """Estimand, estimator, labels and machine."""
+    resolved, query = found.resolved, found.resolved.query
+    truth = TRUTHS[query.truth]
+    of = ESTIMANDS[query.estimand] if found.is_of_a_census else "what the machine judged, whatever it stands for"
+    parts = [f"estimand: {of}", f"estimator: {found.recommended.estimate.method}"]
+    if found.is_calibrated and found.calibration:
+        parts.append(f"{found.calibration.n:,} labels there ({truth}), and none here")
+    else:
+        parts.append(f"{found.n_labels:,} labels ({truth})" if found.n_labels else "no person took part")
+    if resolved.rule and found.census.n:
+        parts.append(f"machine {resolved.judge}, rule {resolved.rule.identifier}")
+    return "; ".join(parts)
 
 
 def notes(found: Estimates) -> list[str]:
@@ -78,6 +108,18 @@ def notes(found: Estimates) -> list[str]:
             "so they are a sample too."
         )
     return lines
+
+
+def _facts(it: Calibration) -> dict[str, Any]:
+    """The error rates that came from elsewhere, from which Rogan and Gladen's estimate can be computed again."""
+    return {
+        "calibrated by": it.project.slug,
+        "labels there": it.n,
+        "sensitivity there": it.sensitivity.value,
+        "sensitivity as exact as": it.sensitivity.effective_n,
+        "specificity there": it.specificity.value,
+        "specificity as exact as": it.specificity.effective_n,
+    }
 
 
 def spec(computed: Computed, resolved: Resolved) -> dict[str, Any]:

@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
+from django.db.models import QuerySet
+
 from labelapp.atlas.models import Model
 from labelapp.atlas.presentation import CIRCUIT_NAMES
 from labelapp.figures import plots
@@ -13,11 +15,12 @@ from labelapp.figures.census import CIRCUIT, MODEL, Place, added, tally
 from labelapp.figures.estimates import MACHINE, PERSON, Resolved
 from labelapp.figures.kinds.base import Computed, Kind, Point, inputs_of
 from labelapp.figures.kinds.series import NOTHING, gathered
-from labelapp.figures.people import project_slice
+from labelapp.figures.people import NO_SAMPLE, project_slice
 from labelapp.figures.words import percent
 from labelapp.judgements.models import Judge, Judgement, Verdict
 from labelapp.judgements.models import Kind as YesKind
 from labelapp.judgements.tables import Tally
+from labelapp.labelling.models import Item, Project
 
 VERDICTS = [str(Verdict(value).label) for value in Verdict.values]
 
@@ -34,13 +37,19 @@ def compute(resolved: Resolved) -> Computed:
             if counted.total:
                 points += _bar(source, models[model], circuit, counted)
     if not points:
-        return Computed(refusal=NOTHING, inputs=inputs)
+        return Computed(refusal=NO_SAMPLE if _on_exploration(resolved) else NOTHING, inputs=inputs)
     notes = ["Unsure, unparsed and failed answers are states of their own, and never counted as a no."]
     if kinds := _kinds(resolved):
         notes.append("What sort of yes people gave: " + ", ".join(kinds) + ".")
     if people:
         notes.append(
-            "People's bars count every judgement, several on one direction too; exploration items are in them."
+            "People's bars count every judgement, several on one direction too, and each alike, whatever its item's "
+            "probability to be drawn."
+        )
+    if apart := _on_exploration(resolved):
+        notes.append(
+            f"Left out: {apart:,} judgements of people on exploration items, which were picked and not drawn, so that "
+            "they are no sample of anything."
         )
     return Computed(points, sentence(counts.values(), people.values()), notes, inputs=inputs)
 
@@ -56,7 +65,7 @@ def _bar(source: str, model: Model, circuit: str, counted: Tally) -> list[Point]
 
 
 def _people_counted(resolved: Resolved) -> dict[Place, Tally]:
-    """What stands of the project's people, by model and circuit; controls aside. One query."""
+    """What stands of the project's people on drawn items, by model and circuit; controls aside. One query."""
     found: dict[Place, Counter[str]] = {}
     for model, circuit, verdict, n in _standing(resolved, "direction__matrix__model_id", "direction__matrix__circuit"):
         found.setdefault((model, circuit), Counter())[verdict] += n
@@ -68,10 +77,25 @@ def _standing(resolved: Resolved, *columns: str) -> Iterable[tuple[Any, ...]]:
 
     if resolved.project is None:
         return []
-    rows = Judgement.objects.filter(source=resolved.project.source, current=True, judge__type=Judge.Type.PERSON)
-    rows = rows.filter(project_slice(resolved.query, resolved.project).condition("direction__"))
+    rows = _of_people(resolved, resolved.project).exclude(direction__in=_explored(resolved.project))
     counted: Iterable[tuple[Any, ...]] = rows.order_by().values_list(*columns, "verdict").annotate(n=Count("pk"))
     return counted
+
+
+def _of_people(resolved: Resolved, project: Project) -> QuerySet[Judgement]:
+    rows = Judgement.objects.filter(source=project.source, current=True, judge__type=Judge.Type.PERSON)
+    return rows.filter(project_slice(resolved.query, project).condition("direction__"))
+
+
+def _explored(project: Project) -> QuerySet[Item, Any]:
+    """The directions that were picked because they are worth looking at: without π, in no figure."""
+    return Item.objects.filter(project=project, exploration=True).order_by().values("direction")
+
+
+def _on_exploration(resolved: Resolved) -> int:
+    if resolved.project is None:
+        return 0
+    return _of_people(resolved, resolved.project).filter(direction__in=_explored(resolved.project)).count()
 
 
 def _kinds(resolved: Resolved) -> list[str]:

@@ -16,6 +16,7 @@ from labelapp.atlas.selectors import unembedding_read
 from labelapp.figures import plots
 from labelapp.figures.estimates import Resolved
 from labelapp.figures.kinds.base import Computed, Inputs, Kind, Point
+from labelapp.figures.words import p_words
 
 MOST_VECTORS = 5_000
 SEED = 0
@@ -121,12 +122,15 @@ def _counts(matrices: Sequence[int], names: dict[int, Matrix]) -> list[list[Any]
 
 
 def sentence(model: Model, found: Any, by_layer: bool) -> str:
+    from labelapp.statistics.similarity import DRAWS
+
     more = "more" if found.difference > 0 else "no more"
     dealt = "dealt out anew within circuit and layer" if by_layer else "dealt out anew"
     return (
         f"In {model}, directions of one matrix resemble one another {more} than those of others: mean cosine "
         f"{found.within:.3f} within {found.matrices:,} matrices against {found.across:.3f} across them "
-        f"(p = {found.p:.2g}, one-sided, matrices {dealt}; {found.directions:,} vectors)."
+        f"({p_words(found.p, 1 / (1 + DRAWS))}, one-sided, {DRAWS:,} draws, matrices {dealt}; "
+        f"{found.directions:,} vectors; no interval: the test is by permutation)."
     )
 
 

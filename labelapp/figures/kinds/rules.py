@@ -31,6 +31,10 @@ Counts = Mapping[Place, Tally]
 BY = (MODEL, CIRCUIT, LAYER)
 FRACTION = "the fraction interpretable"
 QUARTER = 4
+N_DIFFERS = (
+    "The rules have a yes or no of different numbers of units, as the table's n says: where the verifier was not "
+    "asked, or could not be read, there is none under some. Shares of different units are compared."
+)
 
 
 def compute(resolved: Resolved) -> Computed:
@@ -58,13 +62,26 @@ def compute(resolved: Resolved) -> Computed:
         OVER_VECTORS,
         "A conclusion holds where the whole interval lies on its side, and is open where it does not.",
     ]
+    if why := control_line(replace(resolved, rule=rules[0]), Sample()).estimate.why:
+        notes.append(f"Nothing is set against noise. {why}")
+    if counts_differ(points):
+        notes.append(N_DIFFERS)
     if len(rules) == 1:
         notes.append("This judge has one rule: without a verifier there is nothing to combine.")
     extra = {"conclusions": conclusions(points), "rules": [it.identifier for it in rules]}
     columns = ("rule", "model_id", "circuit", "layer")
     return Computed(
-        points, sentence(points, changed), notes, inputs=inputs_of(resolved, columns, inputs, sample), extra=extra
+        points,
+        sentence(points, changed, resolved.query.unit),
+        notes,
+        inputs=inputs_of(resolved, columns, inputs, sample),
+        extra=extra,
     )
+
+
+def counts_differ(points: Sequence[Point]) -> bool:
+    """Whether the rules do not all have a yes or no of the same number of units."""
+    return len({it.n for it in points if it.name == FRACTION and it.source == MACHINE}) > 1
 
 
 def _layers() -> dict[int, int]:
@@ -134,18 +151,22 @@ def changes(points: Sequence[Point]) -> list[str]:
     return [it["name"] for it in conclusions(points) if len({said for _, said, *_ in it["says"]}) > 1]
 
 
-def sentence(points: Sequence[Point], changed: Sequence[str]) -> str:
-    shares = [
-        (it.value, it.rule) for it in points if it.name == FRACTION and it.source == MACHINE and it.value is not None
-    ]
+def sentence(points: Sequence[Point], changed: Sequence[str], unit: str) -> str:
+    """The least and the most that a rule makes of the machine's answers, with n and interval, and what hangs on it."""
+    shares = [it for it in points if it.name == FRACTION and it.source == MACHINE and it.value is not None]
     if not shares:
         return ""
-    (low, least), (high, most) = min(shares), max(shares)
+    shares.sort(key=lambda it: it.value or 0.0)
     names = {it.name for it in points if it.name != FRACTION}
-    spread = f"{percent(low)} ({least}) to {percent(high)} ({most})" if len(shares) > 1 else f"{percent(low)} ({least})"
+    spread = " to ".join(_share(it) for it in dict.fromkeys((shares[0], shares[-1])))
     hangs = f"on {' and '.join(changed)}, the rules differ" if changed else "none hangs on the rule"
     rest = f"; of {len(names)} conclusions, {hangs}" if names and len(shares) > 1 else ""
-    return f"By the rule, the machine calls {spread} interpretable{rest}."
+    return f"Of {UNITS[unit]}, by the rule, the machine calls {spread} interpretable{rest}."
+
+
+def _share(it: Point) -> str:
+    interval = "no interval" if it.low is None or it.high is None else f"{100 * it.low:.1f} to {100 * it.high:.1f}"
+    return f"{percent(it.value)} ({it.rule}; n = {it.n:,}; 95 % interval {interval})"
 
 
 def spec(computed: Computed, resolved: Resolved) -> dict[str, Any]:

@@ -142,15 +142,17 @@ def best_source(points: Sequence[Point]) -> str:
 
 def stated(resolved: Resolved, by: str, source: str, sample: Sample, parts: Sequence[str]) -> str:
     unit = UNITS[resolved.query.unit].capitalize()
-    return f"{unit} interpretable {by} ({said_by(resolved, source, sample)}): {'; '.join(parts)}." if parts else ""
+    said = f"{said_by(resolved, source, sample)}; 95 % intervals"
+    return f"{unit} interpretable {by} ({said}): {'; '.join(parts)}." if parts else ""
 
 
 def said_by(resolved: Resolved, source: str, sample: Sample) -> str:
     """Whose word it is, with rule and n."""
     rule = f"{resolved.judge}, rule {resolved.rule.identifier}" if resolved.rule else "no machine"
     people = f"{len(sample.rows):,} labels, {TRUTHS[resolved.query.truth]}"
+    alone = "people's labels are too few" if sample.rows else "no person took part"
     return {
-        MACHINE: f"{rule}; no person took part",
+        MACHINE: f"{rule}; {alone}",
         PERSON: people,
         CORRECTED: f"{people}, corrected by {rule}",
     }.get(source, "nobody")
@@ -205,22 +207,40 @@ def compute_indices(resolved: Resolved) -> Computed:
         return Computed(refusal=NOTHING, inputs=inputs)
     more = "People's labels are pooled over bins of indices that double, and drawn at each bin's middle."
     noted = series_notes(resolved, sample, counts, *([more] if sample.rows else []))
-    return Computed(points, indices_sentence(resolved, points, sample), noted, inputs=inputs)
+    contrasts = [it for model in models for it in first_and_rest(resolved, model, points, counts, sample)]
+    return Computed(points, indices_sentence(resolved, contrasts, sample), noted, inputs=inputs)
 
 
-def indices_sentence(resolved: Resolved, points: Sequence[Point], sample: Sample) -> str:
-    parts = []
-    machine = [it for it in points if it.source == MACHINE and it.value is not None]
-    for model in dict.fromkeys(it.model for it in machine):
-        own = [it for it in machine if it.model == model]
-        first, rest = own[0], own[1:]
-        if not rest:
-            continue
-        yes, n = sum(it.yes or 0 for it in rest), sum(it.n for it in rest)
-        parts.append(
-            f"{model}: {percent(first.value)} at index {first.index:g}, {percent(yes / n)} over the {len(rest)} others"
+def first_and_rest(
+    resolved: Resolved, model: int, points: Sequence[Point], counts: Mapping[Place, Tally], sample: Sample
+) -> list[tuple[Point, Point]]:
+    """Of each source the first index or bin of a model that it has something to say of, and all behind it together."""
+    found = []
+    for source in (CORRECTED, PERSON, MACHINE):
+        first = next(
+            (it for it in points if it.source == source and it.cell[0] == model and it.value is not None), None
         )
-    return stated(resolved, "by direction index, over all layers", MACHINE, sample, parts)
+        if first is None:
+            continue
+        last = first.cell[1] if source == MACHINE else first.cell[1][1]
+        behind = {index: it for (pk, index), it in counts.items() if pk == model and index > last}
+        rows = [it for it in sample.rows if it.model == model and it.index > last]
+        place = Point("", name=f"the {len({*behind, *(it.index for it in rows)}):,} indices after it")
+        rest = place_points(resolved, place, rows, added(list(behind.values())), sample)
+        found += [(first, it) for it in rest if it.source == source and it.value is not None]
+    return found
+
+
+def indices_sentence(resolved: Resolved, contrasts: Sequence[tuple[Point, Point]], sample: Sample) -> str:
+    """The first index against those behind it, by the best source that there is."""
+    source = best_source([first for first, _ in contrasts])
+    parts = [
+        f"{first.model}: {percent(first.value)} at {first.name or f'index {first.index:g}'} ({_interval(first)}), "
+        f"{percent(rest.value)} over {rest.name} ({_interval(rest)})"
+        for first, rest in contrasts
+        if first.source == source
+    ]
+    return stated(resolved, "by direction index, over all layers", source, sample, parts)
 
 
 def indices_spec(computed: Computed, resolved: Resolved) -> dict[str, Any]:

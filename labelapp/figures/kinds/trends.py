@@ -16,12 +16,15 @@ from labelapp.figures.estimates import CORRECTED, MACHINE, PERSON, Resolved, com
 from labelapp.figures.kinds.base import Computed, Kind, Point, estimated, inputs_of
 from labelapp.figures.kinds.series import NOTHING, gathered
 from labelapp.figures.people import NO_SELECTION, Labelled
+from labelapp.figures.query import UNITS
 from labelapp.figures.words import points_words
 from labelapp.judgements.tables import Tally
 from labelapp.statistics.estimation import Estimate
 
 SLOPE = "slope"
 INDEX_STEP = 10
+CONTRASTED = ("circuit", "model")  # two groups, and no axis along which anything changes
+NO_INTERVAL = " (no interval)"
 UNEQUAL = (
     "The items were drawn with unequal probability, and this regression takes them as equal: no trend is made of them. "
     "Draw a simple random sample to state one."
@@ -170,7 +173,11 @@ def sentence(resolved: Resolved, points: Sequence[Point], axis: Axis) -> str:
         interval = f" (95 % interval {100 * best.low:+.1f} to {100 * best.high:+.1f})"
     rule = resolved.rule.identifier if resolved.rule else ""
     said = f"as {who_says[best.source]}; rule {rule}"
-    return f"The fraction interpretable changes by {points_words(best.value)}{interval} {axis.unit}, {said}."
+    unit = UNITS[resolved.query.unit]
+    moves = "differs" if resolved.query.covariate in CONTRASTED else "changes"
+    n = f"{best.n:,} {unit if best.source == MACHINE else 'labels'}"
+    by = f"{points_words(best.value)}{interval or NO_INTERVAL}"
+    return f"The fraction of {unit} interpretable {moves} by {by} {axis.unit}, {said}; {n}."
 
 
 def spec(computed: Computed, resolved: Resolved) -> dict[str, Any]:
