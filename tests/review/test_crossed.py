@@ -123,9 +123,9 @@ def muddle(seed, project, others, people):
 
 @pytest.mark.parametrize("seed", range(4))
 def test_random_projects_are_counted_and_listed_as_in_python(seed, owner, reviewer, annotator, make_user):
-    project = cast_project(owner, reviewer, annotator, make_user("viewer"), n=24, overlap=2)
-    # Both ends of twelve vectors, which intervals keep together.
-    Direction.objects.filter(items__project=project, index__gte=12).update(index=F("index") - 12, sign="-")
+    project = cast_project(owner, reviewer, annotator, make_user("viewer"), n=48, overlap=2)
+    # Both ends of 24 vectors, which intervals keep together.
+    Direction.objects.filter(items__project=project, index__gte=24).update(index=F("index") - 24, sign="-")
     third = make_user("third")
     Membership.objects.create(project=project, user=third, role="annotator")
     ids = sorted(project.items.values_list("direction_id", flat=True))
