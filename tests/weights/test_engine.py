@@ -166,17 +166,17 @@ def test_the_demo_model_end_to_end(demo_folder: Path) -> None:
     """Real weights: ends that anybody would name stand among the first."""
     checkpoint = open_checkpoint(str(demo_folder))
     words = checkpoint.vocabulary()
-    found = decompose_layer(checkpoint, 0, circuits=["ov"], directions=32, top=10)
+    found = decompose_layer(checkpoint, 3, circuits=["ov"], directions=32, top=10)
     ends = [
         {words[token] for token in end} for head in found for vector in head.side("write").token_ids for end in vector
     ]
     for kind in (
-        {" pistol", " cannon", " rifle", " musket", " gun", " firearm", " weapon"},
-        {" talk", " gossip", " conversation", " discussion", " dialogue", " debate"},
-        {" limestone", " sandstone", " granite", " rock", " rocks", " gravel", " clay"},
+        {" knife", " chisel", " razor", " shears", " sickle", " hatchet", " scissors", " scythe"},
+        {" monday", " sunday", " friday", " saturday", " january", " february", " easter"},
+        {" planet", " orbit", " star", " stars", " moon", " planets", " astronomy"},
     ):
         assert max(len(end & kind) for end in ends) >= 5
-    assert found[0].rank == checkpoint.info.d_head
+    assert max(head.rank for head in found) == checkpoint.info.d_head
 
 
 def test_every_circuit_of_a_layer_and_those_of_none(checkpoint: Checkpoint) -> None:
