@@ -97,7 +97,7 @@ def open_the_comparison(page, judged):
     for item in judged:
         expect(page.locator("table.comparison")).to_contain_text(str(item.direction.key))
     expect(page.locator(".crossing")).to_contain_text("offline baseline (no language model)")
-    expect(page.locator(".measures")).to_contain_text(re.compile(r"n\s*2\s*Raw agreement\s*0\.50"))
+    expect(page.locator(".measures")).to_contain_text(re.compile(r"n\s*2\s*2 vectors\s*Raw agreement\s*0\.50"))
 
 
 def download_the_export(page, folder) -> list:
