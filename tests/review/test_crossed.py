@@ -102,7 +102,8 @@ def muddle(seed, project, others, people):
                     elif dice.random() < 0.15:
                         item.refresh_from_db()
                         item_judge(item=item, user=user, verdict=NO)  # takes the earlier one's place
-    directions = [item.direction for item in project.items.select_related("direction")]
+    items = list(project.items.select_related("direction").order_by("position"))
+    directions = [item.direction for item in items]
     verifier = judge_ensure(type="prompt", name="verifier", parameters={"verifier": 1})
     second = judge_ensure(type="prompt", name="verifier", parameters={"verifier": 2})
     for name, share in (("bare", 0.0), ("checked", 1.0), ("half checked", 0.5)):
@@ -113,19 +114,19 @@ def muddle(seed, project, others, people):
                 if dice.random() < 0.7
             }
             judge = machine_says(said, name=f"{name} {seed}", source=run, type="prompt")
-            for row in Judgement.objects.filter(judge=judge, source=run, current=True):
+            for row in Judgement.objects.filter(judge=judge, source=run, current=True).order_by("pk"):
                 for who in (verifier, second):
                     if dice.random() < share:
                         verification_record(judgement=row, judge=who, answer=dice.choice(["yes", "no", "unparsed"]))
-    for item in dice.sample(list(project.items.all()), 4):
+    for item in dice.sample(items, 4):
         Item.objects.filter(pk=item.pk).update(exploration=True, inclusion_probability=None)
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_random_projects_are_counted_and_listed_as_in_python(seed, owner, reviewer, annotator, make_user):
-    project = cast_project(owner, reviewer, annotator, make_user("viewer"), n=48, overlap=2)
-    # Both ends of 24 vectors, which intervals keep together.
-    Direction.objects.filter(items__project=project, index__gte=24).update(index=F("index") - 24, sign="-")
+    project = cast_project(owner, reviewer, annotator, make_user("viewer"), n=60, overlap=2)
+    # Both ends of thirty vectors, which intervals keep together.
+    Direction.objects.filter(items__project=project, index__gte=30).update(index=F("index") - 30, sign="-")
     third = make_user("third")
     Membership.objects.create(project=project, user=third, role="annotator")
     ids = sorted(project.items.values_list("direction_id", flat=True))
