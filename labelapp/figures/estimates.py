@@ -31,14 +31,13 @@ from labelapp.judgements.rules import Rule
 from labelapp.judgements.tables import Tally
 from labelapp.labelling.models import Project
 from labelapp.labelling.projects.design import design_from_json
-from labelapp.statistics.estimation import Estimate, human_only
+from labelapp.statistics.estimation import MINIMUM, ROGAN_GLADEN, Estimate, human_only
 
 if TYPE_CHECKING:
     from labelapp.statistics.fraction import FractionEstimate
 
 PERSON, MACHINE, CORRECTED = "person", "machine", "corrected"
 MACHINE_ONLY = "machine alone"
-FEWEST_LABELS = 10  # `statistics.fraction.MINIMUM`, which brings scipy
 MOST_LEFT = 0.05
 """Of a census may be without the machine's answer, and it still corrects people's labels there."""
 PARTLY = (
@@ -262,7 +261,7 @@ def corrected_estimate(rows: Sequence[Labelled], whole: Tally, sample: Sample) -
 def person_estimate(rows: Sequence[Labelled], sample: Sample) -> Estimate:
     """People alone: Wilson's interval, over vectors where both ends of some are there, Hájek's where π differs."""
     from labelapp.statistics.clusters import clustered_share
-    from labelapp.statistics.fraction import HUMAN_OVER, MINIMUM, over_vectors
+    from labelapp.statistics.fraction import HUMAN_OVER, over_vectors
     from labelapp.statistics.weighting import ipw_human
 
     name, n = "human only (Wilson)", len(rows)
@@ -369,7 +368,7 @@ def _over_layers(rows: Sequence[Labelled], counts: Mapping[Place, Tally], sample
 
 def calibrated_line(query: Query, whole: Tally, calibration: Calibration) -> Line:
     """Rogan and Gladen's estimate, where another project calibrates the machine."""
-    from labelapp.statistics.weighting import ROGAN_GLADEN, rogan_gladen_over
+    from labelapp.statistics.weighting import rogan_gladen_over
 
     n, refusal = calibration.n, calibration.sample.refusal
     if not whole.n:
@@ -378,8 +377,8 @@ def calibrated_line(query: Query, whole: Tally, calibration: Calibration) -> Lin
         refusal = OF_THIS_CENSUS
     elif is_partly_judged(whole):
         refusal = partly_words(whole)
-    elif not refusal and n < FEWEST_LABELS:
-        refusal = TOO_FEW.format(n=n, least=FEWEST_LABELS)
+    elif not refusal and n < MINIMUM:
+        refusal = TOO_FEW.format(n=n, least=MINIMUM)
     if refusal:
         return Line(CORRECTED, Estimate(ROGAN_GLADEN, n, why=refusal))
     return Line(CORRECTED, rogan_gladen_over(whole.share, calibration.sensitivity, calibration.specificity))

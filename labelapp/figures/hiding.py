@@ -16,9 +16,9 @@ from labelapp.figures.estimates import Resolved
 from labelapp.figures.kinds.base import Computed, Kind, Point
 from labelapp.figures.remembered import remembered
 from labelapp.judgements.visibility import count_is_shown
+from labelapp.statistics.estimation import ROGAN_GLADEN
 
 FINEST = (MODEL, CIRCUIT, LAYER)
-ROGAN_GLADEN = "Rogan-Gladen"  # `statistics.weighting`, which brings scipy
 Place = tuple[Any, ...]
 
 

@@ -13,6 +13,10 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+ROGAN_GLADEN = "Rogan-Gladen"
+MINIMUM = 10
+"""With fewer labels an interval is so wide that it says nothing, and a sentence stands in its place."""
+
 Floats = NDArray[np.float64]
 
 

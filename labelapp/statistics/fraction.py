@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from labelapp.statistics.clusters import clustered_share
 from labelapp.statistics.corrected import CORRECTED, design_effect, stratified_beta
 from labelapp.statistics.estimation import (
+    MINIMUM,
     Census,
     Estimate,
     Floats,
@@ -32,8 +33,6 @@ from labelapp.statistics.weighting import (
 
 SMALL = 200
 EDGE = 0.1
-MINIMUM = 10
-"""With fewer labels an interval is so wide that it says nothing, and a sentence stands in its place."""
 HUMAN_OVER = "human only (Wilson, vectors)"
 THIS_CENSUS = "this census of directions"
 POPULATION = "the population that this census stands for"

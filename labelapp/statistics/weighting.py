@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 
 from labelapp.statistics.clusters import Share
 from labelapp.statistics.estimation import (
+    ROGAN_GLADEN,
     Census,
     Estimate,
     Floats,
@@ -27,7 +28,6 @@ HORVITZ_THOMPSON, HAJEK, POST_STRATIFIED = (
     "IPW human only (Hájek)",
     "post-stratified",
 )
-ROGAN_GLADEN = "Rogan-Gladen"
 ONE_VERDICT = "The calibration set has only one of the two verdicts, so one error rate is unknown."
 TOO_FEW = "The formula needs at least 2 labels."
 BELOW = (

@@ -7,6 +7,7 @@ import pytest
 
 from labelapp.atlas.models import Direction, Matrix
 from labelapp.atlas.selection import MatrixSelection
+from labelapp.figures.query import Query
 from labelapp.judgements.services import Draft, judge_ensure, judge_of_user, judgement_record, judgements_record_new
 from labelapp.labelling.models import Item
 from labelapp.labelling.projects.design import Design
@@ -80,3 +81,11 @@ class Census:
 @pytest.fixture
 def census(db):
     return Census()
+
+
+def query_of(project, **changes):
+    return Query(project=project.slug, **changes)
+
+
+def by_method(found):
+    return {it.estimate.method: it.estimate for it in (found.recommended, *found.lines)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django import template
+from django.template.defaultfilters import floatformat
 
 register = template.Library()
 
@@ -14,6 +15,12 @@ def percent(value: float | None) -> str:
         return ""
     digits = 1 if 0 < value < 0.01 or 0.99 < value < 1 else 0
     return f"{100 * value:.{digits}f} %"
+
+
+@register.filter
+def p_value(value: float) -> str:
+    """0.01234 as "0.0123"; what four decimals would write as zero is "< 0.0001"."""
+    return "< 0.0001" if value < 0.0001 else floatformat(value, 4)
 
 
 @register.filter
